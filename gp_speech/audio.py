@@ -118,30 +118,31 @@ def _ipython_display_(self: Recording):
     display(self.player())
 
 # %% ../nbs/00_audio.ipynb #00-026
-def _missing_bytes(
+def _broken_promise(
     f, # a file open for reading in binary, at its start
     size # bytes in the file
-): # (promised, found) if samples are missing from a WAV or AIFF, else None
-    "Bytes of samples that the header promises and that the file holds, if those are fewer."
+): # (promised, found) if the two disagree in a WAV or AIFF file, else None
+    "Bytes of samples that the header promises and that follow it, if samples are missing or would be overlooked."
     head = f.read(12)
     order = {b"RIFF": "<", b"RIFX": ">", b"FORM": ">"}.get(head[:4])
     if order is None or head[8:] not in (b"WAVE", b"AIFF", b"AIFC"): return None
+    unknown = 0x7FFFF000 # what is sent down a pipe promises this much or more
     while len(chunk := f.read(8)) == 8:
         name, promised = struct.unpack(f"{order}4sI", chunk)
         found = size - f.tell()
         if name in (b"data", b"SSND"):
-            return (promised, found) if found < promised < 2**32 - 1 else None
+            return (promised, found) if found < promised < unknown or promised == 0 < found else None
         f.seek(promised + promised % 2, os.SEEK_CUR)
 
 # %% ../nbs/00_audio.ipynb #00-028
 def _check_file(path): # a path; raises unless it is a whole, ordinary file
-    "Refuse what is missing (`FileNotFoundError`), a directory (`IsADirectoryError`), unreadable, empty or cut short."
+    "Refuse what is missing (`FileNotFoundError`), a directory (`IsADirectoryError`), unreadable, empty, cut short or unfinished."
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as f:
         about = os.fstat(f.fileno())
         if not stat.S_ISREG(about.st_mode): raise AudioError(f"{path}: a device or a pipe; an audio file is needed")
         if about.st_size == 0: raise AudioError(f"{path}: the file is empty (0 bytes); an audio file is needed")
-        missing = _missing_bytes(f, about.st_size)
-    if missing: raise AudioError(f"{path}: the file is cut short: its header promises {missing[0]} bytes of samples and it holds {missing[1]}")
+        broken = _broken_promise(f, about.st_size)
+    if broken: raise AudioError(f"{path}: the file was cut short or never finished: its header promises {broken[0]} bytes of samples and {broken[1]} follow")
 
 # %% ../nbs/00_audio.ipynb #00-030
 def _pick(
