@@ -1,0 +1,54 @@
+"""What the files at the top of the project promise about each other."""
+import subprocess, sys, tomllib
+from configparser import ConfigParser
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import gp_speech
+
+root = Path(__file__).resolve().parent.parent
+parser = ConfigParser(delimiters=["="], interpolation=None)
+parser.read(root / "settings.ini", encoding="utf-8")
+cfg = parser["DEFAULT"]
+
+
+def test_pyproject_is_in_step_with_settings():
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert project["name"] == cfg["name"] and project["description"] == cfg["description"]
+    assert project["requires-python"] == f">={cfg['min_python']},<{cfg['max_python']}"
+
+
+def test_version_is_in_step_with_settings(): assert gp_speech.__version__ == cfg["version"]
+
+
+def test_the_changelog_knows_the_version(): assert f"## {cfg['version']}" in (root / "CHANGELOG.md").read_text()
+
+
+def test_no_light_requirement_is_heavy():
+    names = {line.split(">")[0] for line in cfg["requirements"].split()}
+    assert names == {"numpy", "scipy", "sympy", "matplotlib", "soundfile", "soxr", "tqdm", "fastcore"}
+
+
+@pytest.mark.parametrize("name", gp_speech.__all__)
+def test_main_names_are_where_the_package_says(name):
+    assert name in dir(gp_speech)
+    assert getattr(gp_speech, name).__module__ == f"gp_speech.{gp_speech._home[name]}"
+
+
+def test_unknown_names_are_told(): pytest.raises(AttributeError, lambda: gp_speech.nonsense)
+
+
+@pytest.mark.parametrize("module", ["gp_speech", *sorted(f"gp_speech.{m}" for m in set(gp_speech._home.values()))])
+def test_import_is_light(module):
+    import_module(module)
+    heavy = "matplotlib", "IPython", "tensorflow", "stan", "sympy"
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_the_recording_ships_with_its_licence():
+    data = Path(gp_speech.__file__).parent / "data"
+    assert (data / "arctic_a0007.wav").stat().st_size == 128044
+    assert "Carnegie Mellon University" in (data / "arctic_a0007.COPYING").read_text()
