@@ -14,7 +14,6 @@ help: ## list these targets
 $(DEMO_VENV)/installed: settings.ini setup.py pyproject.toml $(wildcard gp_speech/*.py gp_speech/*.stan gp_speech/data/*)
 	$(PYTHON) -m venv $(DEMO_VENV)
 	rm -rf build
-	$(DEMO_VENV)/bin/pip install --quiet --force-reinstall --no-deps .
 	$(DEMO_VENV)/bin/pip install --quiet .
 	touch $@
 

@@ -37,6 +37,7 @@ setup(
     python_requires=f">={cfg['min_python']},<{cfg['max_python']}",
     packages=["gp_speech"],
     package_data={"gp_speech": ["data/*", "*.stan"]},
+    include_package_data=False,  # what package_data names, in the sdist too
     install_requires=requirements("requirements"),
     extras_require={extra: requirements(f"{extra}_requirements") for extra in extras},
     entry_points={
