@@ -140,6 +140,7 @@ def draw_following(
     y = np.atleast_2d(past)
     m = y.shape[1]
     lags = np.asarray(kernel(np.arange(m + n)/rate))
+    if not lags.any(): return np.zeros(np.shape(past)[:-1] + (n,))   # a process of variance zero
     eigenvalues, basis = np.linalg.eigh(toeplitz(lags[:m]))
     variance = foreign_variance(eigenvalues, y@basis) if tau2 is None else np.full(len(y), float(tau2))
     joint = draw(kernel, m + n, rate, rng, draws=len(y))
