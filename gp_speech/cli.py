@@ -6,8 +6,8 @@
 __all__ = ['LARGEST', 'PANELS', 'DESCRIPTION', 'EXAMPLES', 'OPTIONS', 'COMMANDS', 'CommandError', 'printable', 'complain',
            'report', 'explain', 'note', 'is_model', 'open_input', 'check_output', 'output_names', 'check_outputs',
            'write_plot', 'timed', 'fit_input', 'describe_model', 'describe_recording', 'make_draws', 'compare',
-           'writing', 'resynth', 'write_draws', 'fit', 'load_model', 'draw', 'info', 'whole_number', 'channel',
-           'make_parser', 'main']
+           'report_times', 'writing', 'write_draws', 'resynth', 'fit', 'load_model', 'draw', 'info', 'whole_number',
+           'channel', 'make_parser', 'main']
 
 # %% ../nbs/10_cli.ipynb #10-003
 import argparse, errno, os, secrets, sys
@@ -201,6 +201,10 @@ def compare(
     return f"{distances.mean():.2f} dB, log-spectral, original to the mean power of {len(draws)} draw{'s'*(len(draws) != 1)}"
 
 # %% ../nbs/10_cli.ipynb #10-029
+def report_times(stages): # dict of seconds
+    "Print how long each stage took."
+    report("time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
+
 @contextmanager
 def writing(path): # the file that is being written
     "Say that a file was written; an error while writing it names it."
@@ -208,6 +212,15 @@ def writing(path): # the file that is being written
     except OSError as error: raise CommandError(f"{path}: could not be written ({error.strerror or error}); it was left as it was") from None
     report("wrote", path)
 
+def write_draws(
+    args,  # of the command: its `output`
+    draws, # list of `Recording`
+):
+    "Write each draw to its file."
+    for path, sound in zip(output_names(args.output, len(draws)), draws):
+        with writing(path): sound.write(path)
+
+# %% ../nbs/10_cli.ipynb #10-030
 def resynth(args): # input, output, seed, draws, plot, keep, channel
     "Fit a recording and write draws from it."
     from gp_speech.spectrum import spectrogram
@@ -227,14 +240,9 @@ def resynth(args): # input, output, seed, draws, plot, keep, channel
             with writing(args.keep): model.save(args.keep)
         if args.plot:
             with writing(args.plot): write_plot(args.plot, recording, draws)
-    report("time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
+    report_times(stages)
 
-def write_draws(args, draws): # of the command: its `output`; list of `Recording`
-    "Write each draw to its file."
-    for path, sound in zip(output_names(args.output, len(draws)), draws):
-        with writing(path): sound.write(path)
-
-# %% ../nbs/10_cli.ipynb #10-030
+# %% ../nbs/10_cli.ipynb #10-031
 def fit(args): # input, keep, channel
     "Fit a recording and keep the model."
     stages = {}
@@ -243,7 +251,7 @@ def fit(args): # input, keep, channel
     check_output(args.keep, (".npz",), args.input)
     with timed(stages, "fit"): model = fit_input(args.input, recording)
     with timed(stages, "write"), writing(args.keep): model.save(args.keep)
-    report("time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
+    report_times(stages)
 
 def load_model(path): # a file that `fit` or `resynth --model` wrote
     "The model in a file; raises `CommandError` if it holds none, `OSError` if it cannot be read."
@@ -262,9 +270,9 @@ def draw(args): # model, output, seed, draws
     check_outputs(args, args.model, model.envelope.n, model.rate)
     with timed(stages, "draw"): draws = make_draws(model, args)
     with timed(stages, "write"): write_draws(args, draws)
-    report("time", ", ".join(f"{name} {seconds:.2f} s" for name, seconds in stages.items()))
+    report_times(stages)
 
-# %% ../nbs/10_cli.ipynb #10-032
+# %% ../nbs/10_cli.ipynb #10-033
 def info(args): # file
     "Say whether a file is a recording or a model, and what is in it."
     from gp_speech.audio import audio_info
@@ -287,7 +295,7 @@ def info(args): # file
     report("length", describe_recording(recording))
     report("level", f"peak {peak:.4g}, root mean square {rms:.4g} (full scale is 1), mean of the channels")
 
-# %% ../nbs/10_cli.ipynb #10-034
+# %% ../nbs/10_cli.ipynb #10-035
 DESCRIPTION = """Fit a Gaussian process to recorded speech and draw new speech from it.
 
 A draw has the original's colour and its rise and fall of loudness, but no microphone has recorded it."""
@@ -309,7 +317,7 @@ exit codes:
   130  stopped with Ctrl-C
 Every file is written whole or not at all."""
 
-# %% ../nbs/10_cli.ipynb #10-035
+# %% ../nbs/10_cli.ipynb #10-036
 def whole_number(least): # smallest allowed
     "A function for argparse that reads a whole number, such as --draws 3."
     def read(text):
@@ -333,7 +341,7 @@ OPTIONS = { # name: how argparse reads it
     "--model": dict(metavar="NPZ", dest="keep", help="keep the fitted model too, .npz"),
     "--channel": dict(metavar="C", type=channel, default="mean", help="channel of the recording, from 0, or mean (the default)")}
 
-# %% ../nbs/10_cli.ipynb #10-036
+# %% ../nbs/10_cli.ipynb #10-037
 COMMANDS = { # name: (function, its arguments, what it does, an example)
     "resynth": (resynth, ("input", "output", "--seed", "--draws", "--plot", "--model", "--channel"),
                 "fit a recording and write draws from it", "gp-speech resynth example:always new.wav --plot new.png"),
@@ -347,13 +355,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gp-speech", description=DESCRIPTION, epilog=EXAMPLES, **plain)
     parser.add_argument("--version", action="version", version=f"gp-speech {__version__}")
     commands = parser.add_subparsers(title="commands (gp-speech COMMAND --help says more)", metavar="COMMAND", required=True)
-    for name, (function, arguments, help, example) in COMMANDS.items():
-        one = commands.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.", epilog=f"example:\n  {example}", **plain)
+    for name, (function, arguments, what, example) in COMMANDS.items():
+        one = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", epilog=f"example:\n  {example}", **plain)
         for argument in arguments: one.add_argument(argument, **OPTIONS[argument])
         one.set_defaults(command=function)
     return parser
 
-# %% ../nbs/10_cli.ipynb #10-037
+# %% ../nbs/10_cli.ipynb #10-038
 def main(
     argv=None, # list of str; None: those the program was started with
 ) -> int:      # exit code: 0 done, 1 a file is at fault, 130 stopped with Ctrl-C

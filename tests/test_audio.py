@@ -7,7 +7,7 @@ import soundfile
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gp_speech.audio import AudioError, Recording, example_words, replacing
+from gp_speech.audio import AudioError, Recording, audio_info, example_words, replacing
 
 
 def tone(n=800, rate=16000, channels=1):
@@ -131,10 +131,13 @@ def test_pipe_does_not_block(tmp_path):
     with pytest.raises(AudioError, match="pipe"): Recording.read(tmp_path / "pipe.wav")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_unreadable(tmp_path):
-    (tmp_path / "a.wav").touch(mode=0)
-    with pytest.raises(PermissionError, match="a.wav"): Recording.read(tmp_path / "a.wav")
+def test_unreadable(ordinary):
+    folder, call = ordinary
+    (folder / "a.wav").touch(mode=0)
+
+    def read():
+        with pytest.raises(PermissionError, match="a.wav"): Recording.read(folder / "a.wav")
+    call(read)
 
 
 @pytest.mark.parametrize("name, content, match", [
@@ -215,6 +218,39 @@ def test_no_such_channel(tmp_path, channel):
     with pytest.raises(AudioError, match="a.wav: channel .* there are 8: a number from 0 to 7"): Recording.read(tmp_path / "a.wav", channel)
 
 
+@pytest.mark.parametrize("extension", ["wav", "flac"])
+def test_too_long_is_refused_by_its_header(tmp_path, extension, monkeypatch):
+    path = tmp_path / f"a.{extension}"
+    soundfile.write(path, np.zeros(60_001), 1000)
+    monkeypatch.setattr(soundfile.SoundFile, "read", None)
+    with pytest.raises(AudioError, match=f"a.{extension}: it lasts 60.001 s; at most 60 s are needed"): Recording.read(path, longest=60)
+
+
+def test_a_stream_of_unknown_length_is_refused_once_it_is_too_long(tmp_path):
+    soundfile.write(tmp_path / "a.flac", np.zeros(600_000), 1000)
+    stream = bytearray((tmp_path / "a.flac").read_bytes())
+    assert stream[:4] == b"fLaC" and stream[4] & 127 == 0  # the first block describes the stream; 36 bits of it count the samples
+    stream[21] &= 0xF0
+    stream[22:26] = bytes(4)
+    (tmp_path / "a.flac").write_bytes(stream)
+    assert audio_info(tmp_path / "a.flac").frames > 2**62
+    with pytest.raises(AudioError, match="a.flac: it lasts at least 262.144 s; at most 60 s are needed"): Recording.read(tmp_path / "a.flac", longest=60)
+
+
+def test_just_as_long_as_allowed(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(60_000), 1000)
+    assert Recording.read(tmp_path / "a.wav", longest=60).duration == 60
+
+
+def test_info_without_samples(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(channels=8), 16000)
+    about = audio_info(tmp_path / "a.wav")
+    assert (about.format, about.subtype, about.channels, about.samplerate, about.frames) == ("WAV", "PCM_16", 8, 16000, 800)
+    (tmp_path / "text.wav").write_bytes(b"text")
+    with pytest.raises(AudioError, match="text.wav: not audio"): audio_info(tmp_path / "text.wav")
+    with pytest.raises(FileNotFoundError, match="nowhere"): audio_info(tmp_path / "nowhere.wav")
+
+
 # -- parts and rates
 
 @pytest.mark.parametrize("start, stop", [(-0.1, 1), (1, 1), (2, 1), (0, 4.01), (float("nan"), 1), (1e-6, 2e-6)])
@@ -278,12 +314,16 @@ def test_no_such_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere/a.wav"): Recording([0.0], 8000).write(tmp_path / "nowhere" / "a.wav")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_no_right_to_write(tmp_path):
-    (tmp_path / "a.wav").touch(mode=0o444)
-    with pytest.raises(PermissionError, match="a.wav"): Recording([0.0], 8000).write(tmp_path / "a.wav")
-    tmp_path.chmod(0o555)
-    with pytest.raises(PermissionError, match="b.wav"): Recording([0.0], 8000).write(tmp_path / "b.wav")
+def test_no_right_to_write(ordinary):
+    folder, call = ordinary
+    (folder / "a.wav").touch(mode=0o444)
+    (folder / "kept").mkdir(mode=0o555)
+
+    def write():
+        with pytest.raises(PermissionError, match="a.wav"): Recording([0.0], 8000).write(folder / "a.wav")
+        with pytest.raises(PermissionError, match="b.wav"): Recording([0.0], 8000).write(folder / "kept" / "b.wav")
+    call(write)
+    assert (folder / "a.wav").stat().st_size == 0 and os.listdir(folder / "kept") == []
 
 
 def test_a_device_is_never_replaced():

@@ -1,0 +1,444 @@
+"""What `gp-speech` must hold beyond what its notebook shows: bad input, nothing half-written, draws that repeat."""
+import io, os, pickle, resource, signal, struct, subprocess, sys, time, zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from gp_speech import __version__
+from gp_speech.audio import Recording
+from gp_speech.cli import EXAMPLES, LARGEST, main
+from gp_speech.synthesis import LONGEST, SCHEMA, SpeechModel
+
+command = str(Path(sys.executable).with_name("gp-speech"))
+
+
+def hiss(n=1600): return 0.1 * np.random.default_rng(1).standard_normal(n)
+
+
+def write(path, samples, rate=16000, **options):
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    "A small model file; its bytes."
+    path = tmp_path_factory.mktemp("model") / "a.npz"
+    SpeechModel.fit(Recording(hiss(), 16000), progress=False).save(path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    "An empty folder to work in."
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def refused(here, capsys):
+    "A function that runs a command, which must fail with one line on stderr and change no file, and returns that line."
+    def run(*argv):
+        contents = lambda: {p: p.read_bytes() if p.is_file() else None for p in here.rglob("*")}
+        before = contents()
+        capsys.readouterr()
+        assert main([str(a) for a in argv]) == 1
+        told = capsys.readouterr().err
+        assert told.startswith("gp-speech: ") and told.count("\n") == 1 and told.endswith("\n"), told
+        assert contents() == before
+        return told[len("gp-speech: "):-1]
+    return run
+
+
+@pytest.fixture
+def no_fit(monkeypatch):
+    "Makes a fit a failure: what is refused must be refused before it."
+    def fit(*args, **kwargs): raise AssertionError("time was spent on a fit")
+    monkeypatch.setattr(SpeechModel, "fit", fit)
+
+
+# -- the main job
+
+def test_resynth_writes_what_it_says(here, capsys):
+    write("a.wav", hiss())
+    assert main("resynth a.wav b.wav --seed 3 --plot b.png --model b.npz".split()) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines() if not line.startswith("wrote"))
+    assert lines["input"] == "a.wav: 0.1 s, 1600 samples at 16000 Hz" and lines["seed"] == "3"
+    assert "segment" in lines["model"] and "component" in lines["model"] and float(lines["distance"].split()[0]) > 0
+    assert [part.split()[0] for part in lines["time"].split(", ")] == ["read", "fit", "draw", "compare", "write"]
+    assert [line.split()[1] for line in out.splitlines() if line.startswith("wrote")] == ["b.wav", "b.npz", "b.png"]
+    assert sorted(os.listdir()) == ["a.wav", "b.npz", "b.png", "b.wav"]
+    original, drawn = Recording.read("a.wav"), Recording.read("b.wav")
+    assert (drawn.n, drawn.rate) == (original.n, original.rate) and 0.5 < drawn.samples.std() / original.samples.std() < 2
+    assert abs(np.corrcoef(drawn.samples, original.samples)[0, 1]) < 0.2  # a draw, not a copy
+    assert Path("b.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_kept_model_draws_the_same(here, capsys):
+    write("a.wav", hiss())
+    assert main("resynth a.wav b.wav --seed 3 --model b.npz".split()) == 0
+    assert main("fit a.wav c.npz".split()) == 0
+    for name in "bc":
+        assert main(f"draw {name}.npz {name}{name}.wav --seed 3".split()) == 0
+        assert Path(f"{name}{name}.wav").read_bytes() == Path("b.wav").read_bytes()
+
+
+def test_draws_are_numbered_and_the_first_is_the_one_alone(here, model):
+    Path("a.npz").write_bytes(model)
+    assert main("draw a.npz one.flac --seed 5".split()) == 0 and main("draw a.npz b.flac --seed 5 --draws 3".split()) == 0
+    assert sorted(os.listdir()) == ["a.npz", "b-1.flac", "b-2.flac", "b-3.flac", "one.flac"]
+    draws = [Recording.read(f"b-{k}.flac").samples for k in (1, 2, 3)]
+    assert np.array_equal(draws[0], Recording.read("one.flac").samples)
+    assert not np.array_equal(draws[0], draws[1]) and not np.array_equal(draws[1], draws[2])
+
+
+def test_a_thrown_seed_repeats_the_draw(here, model, capsys):
+    Path("a.npz").write_bytes(model)
+    thrown = []
+    for name in "bc":
+        assert main(["draw", "a.npz", f"{name}.wav"]) == 0
+        thrown.append(capsys.readouterr().out.split("--seed ")[1].split()[0])
+    assert thrown[0] != thrown[1] and Path("b.wav").read_bytes() != Path("c.wav").read_bytes()
+    assert main(["draw", "a.npz", "d.wav", "--seed", thrown[0]]) == 0
+    assert Path("d.wav").read_bytes() == Path("b.wav").read_bytes()
+
+
+def test_the_model_is_written_over_only_when_the_new_one_is_whole(here, model, monkeypatch):
+    write("a.wav", hiss())
+    Path("a.npz").write_bytes(model)
+
+    def interrupted(file, **arrays):
+        file.write(b"half")
+        raise KeyboardInterrupt
+    monkeypatch.setattr(np, "savez_compressed", interrupted)
+    assert main("fit a.wav a.npz".split()) == 130
+    assert Path("a.npz").read_bytes() == model and sorted(os.listdir()) == ["a.npz", "a.wav"]
+
+
+def test_channels(here, capsys):
+    sound = np.zeros((1600, 8))
+    sound[:, 3] = hiss()
+    write("a.wav", sound)
+    for k in ("mean", "3"): assert main(["resynth", "a.wav", f"{k}.wav", "--seed", "0", "--channel", k]) == 0
+    loudness = [Recording.read(f"{k}.wav").samples.std() for k in ("3", "mean")]
+    assert loudness[0] / loudness[1] == pytest.approx(8, rel=0.05)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("rate, n", [(4000, 400), (16000, 160), (192000, 9600), (16000, 3), (11025, 301)])
+def test_short_and_unusual_rates_work(here, capsys, rate, n):
+    write("a.wav", hiss(n), rate)
+    assert main("resynth a.wav b.wav --seed 0".split()) == 0
+    drawn = Recording.read("b.wav")
+    assert (drawn.n, drawn.rate) == (n, rate) and drawn.samples.any()
+    assert ("undefined" in capsys.readouterr().out) == (n / rate < 0.025)
+
+
+def test_past_full_scale_is_one_note(here, capsys):
+    write("a.wav", 30 * hiss(), subtype="FLOAT")
+    assert main("resynth a.wav b.wav --seed 0".split()) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("gp-speech: note: b.wav: ") and "past full scale (peak " in told and told.count("\n") == 1
+    assert np.abs(Recording.read("b.wav").samples).max() == 1
+
+
+def test_the_bundled_sentence_needs_no_file(here, capsys):
+    assert main("info example".split()) == main("info example:always".split()) == 0
+    assert "4 s, 64000 samples" in (out := capsys.readouterr().out) and "0.4 s, 6400 samples" in out
+
+
+def test_a_file_named_example_is_reached_by_its_folder(here, capsys):
+    write("example", hiss(), format="WAV")
+    assert main(["info", "./example"]) == 0
+    assert "1600 samples" in capsys.readouterr().out
+
+
+# -- bad recordings
+
+def text(): Path("in.wav").write_text("Not a sound at all.\n" * 9)
+
+
+def cut():
+    write("in.wav", hiss())
+    os.truncate("in.wav", 1000)
+
+
+def infinite():
+    x = hiss()
+    x[[7, 9]] = np.inf, np.nan
+    write("in.wav", x, subtype="FLOAT")
+
+
+BAD = {
+    "missing": (lambda: None, "there is no such file; a recording is needed"),
+    "directory": (lambda: Path("in.wav").mkdir(), "a directory; an audio file is needed"),
+    "empty": (lambda: Path("in.wav").touch(), r"empty (0 bytes); an audio file is needed"),
+    "text": (text, "not audio"),
+    "truncated": (cut, "promises 3200 bytes of samples and 956 follow"),
+    "no samples": (lambda: write("in.wav", np.zeros(0)), "0 samples; at least 1 is needed"),
+    "one sample": (lambda: write("in.wav", np.ones(1) / 2), "1 samples; at least 3 are needed"),
+    "zeros": (lambda: write("in.wav", np.zeros(1600)), "all 1600 samples are zero"),
+    "not finite": (infinite, "2 of 1600 samples are not finite"),
+    "10 minutes": (lambda: write("in.wav", np.zeros(600 * 8000), 8000), "it lasts 600 s; at most 60 s are needed"),
+    "pipe": (lambda: os.mkfifo("in.wav"), "a device or a pipe")}
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("argv", ["resynth in.wav out.wav --model out.npz", "fit in.wav out.npz"])
+def test_bad_recordings_are_refused(refused, case, argv):
+    make, told = BAD[case]
+    make()
+    message = refused(*argv.split())
+    assert message.startswith("in.wav: ") and told in message
+
+
+def test_hours_are_refused_without_reading_them(refused):
+    write("in.wav", np.zeros((8, 8)), 48000)
+    head, seconds = bytearray(Path("in.wav").read_bytes()[:44]), 2_000
+    size = seconds * 48000 * 8 * 2
+    head[4:8], head[40:44] = struct.pack("<I", size + 36), struct.pack("<I", size)
+    Path("big.wav").write_bytes(head)
+    os.truncate("big.wav", size + 44)  # 1.5 GB of hole
+    os.rename("big.wav", "../big.wav")  # where the fixture does not read it
+    start, memory = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try: assert "it lasts 2000 s; at most 60 s are needed" in refused("resynth", "../big.wav", "out.wav")
+    finally: os.unlink("../big.wav")
+    assert time.perf_counter() - start < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 200 * (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def test_no_such_channel(refused, no_fit):
+    write("in.wav", np.zeros((100, 8)))
+    assert "in.wav: channel 8 was asked for and there are 8" in refused(*"resynth in.wav out.wav --channel 8".split())
+
+
+def test_no_such_word(refused): assert "example:ducks: part 'ducks'" in refused("fit", "example:ducks", "out.npz")
+
+
+def test_a_model_is_no_recording(refused, model, no_fit):
+    Path("in.npz").write_bytes(model)
+    assert "in.npz: an .npz archive, such as a fitted model; a recording is needed" in refused("resynth", "in.npz", "out.wav")
+
+
+def test_too_short_for_a_picture_is_known_before_the_fit(refused, no_fit):
+    write("in.wav", hiss(160))
+    assert "in.wav: too short for --plot" in refused(*"resynth in.wav out.wav --plot out.png".split())
+
+
+def test_no_right_to_read(ordinary, capsys):
+    folder, call = ordinary
+    write(folder / "in.wav", hiss()).chmod(0)
+
+    def read():
+        assert main(["fit", str(folder / "in.wav"), str(folder / "out.npz")]) == 1
+        assert capsys.readouterr().err == f"gp-speech: {folder / 'in.wav'}: Permission denied\n"
+    call(read)
+    assert os.listdir(folder) == ["in.wav"]
+
+
+# -- bad outputs
+
+@pytest.mark.parametrize("argv, told", [
+    ("resynth in.wav out.mp3", "out.mp3: the extension is '.mp3'; .wav or .flac is needed"),
+    ("resynth in.wav out", "out: the extension is ''; .wav or .flac is needed"),
+    ("resynth in.wav no/out.wav", "no/out.wav: cannot be written (No such file or directory)"),
+    ("resynth in.wav in.wav/out.wav", "in.wav/out.wav: cannot be written (Not a directory)"),
+    ("resynth in.wav folder.wav", "folder.wav: cannot be written (a directory; the name of a file is needed)"),
+    (f"resynth in.wav {'x' * 300}.wav", "cannot be written (File name too long)"),
+    ("resynth in.wav in.wav", "in.wav: this is the input"),
+    ("resynth in.wav link.wav", "link.wav: this is the input"),
+    ("resynth in-2.wav in.wav --draws 2", "in-2.wav: this is the input"),
+    ("resynth in.wav out.wav --plot out.jpg", "out.jpg: the extension is '.jpg'; .png is needed"),
+    ("resynth in.wav out.wav --plot no/out.png", "no/out.png: cannot be written"),
+    ("resynth in.wav out.wav --model out.bin", "out.bin: the extension is '.bin'; .npz is needed"),
+    ("resynth in.wav out.wav --model no/out.npz", "no/out.npz: cannot be written"),
+    ("resynth fast.wav out.flac", "out.flac: libsndfile cannot write this"),
+    (f"resynth in.wav out.wav --draws {LARGEST}", f"in.wav: {LARGEST} draws of 1600 samples were asked for"),
+    ("fit in.wav out", "out: the extension is ''; .npz is needed"),
+    ("fit in.wav no/out.npz", "no/out.npz: cannot be written"),
+    ("draw in.npz out.mp3", "out.mp3: the extension is '.mp3'"),
+    ("draw in.npz no/out.wav", "no/out.wav: cannot be written")])
+def test_bad_outputs_are_refused_before_the_fit(refused, no_fit, model, argv, told):
+    write("in.wav", hiss()), write("in-2.wav", hiss()), write("fast.wav", hiss(), 1_000_000)
+    Path("in.npz").write_bytes(model)
+    Path("folder.wav").mkdir()
+    os.symlink("in.wav", "link.wav")
+    assert told in refused(*argv.split())
+
+
+def test_no_right_to_write(ordinary, capsys, no_fit):
+    folder, call = ordinary
+    source = str(write(folder / "in.wav", hiss()))
+    os.chmod(source, 0o644)
+    (folder / "kept").mkdir(mode=0o555)
+    (folder / "old.wav").touch(mode=0o444)
+    write_to = lambda name: (main(["resynth", source, str(folder / name), "--seed", "0"]), capsys.readouterr().err)
+
+    def attempt():
+        for name in ("kept/out.wav", "old.wav"):
+            code, told = write_to(name)
+            assert code == 1 and f"{name}: cannot be written (" in told and told.count("\n") == 1
+    call(attempt)
+    assert sorted(os.listdir(folder)) == ["in.wav", "kept", "old.wav"] and os.listdir(folder / "kept") == []
+
+
+def test_a_full_disk_leaves_nothing(here, model):
+    Path("a.npz").write_bytes(model)
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+    done = subprocess.run([command, "draw", "a.npz", "b.wav", "--seed", "0"], preexec_fn=limit, capture_output=True, text=True)
+    assert done.returncode == 1 and done.stderr.startswith("gp-speech: b.wav: ") and done.stderr.count("\n") == 1
+    assert os.listdir() == ["a.npz"]
+
+
+# -- bad models
+
+class Payload:
+    "Unpickled, it makes a file."
+    def __reduce__(self): return (open, ("payload-ran", "w"))
+
+
+def archive(**arrays):
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def changed(model, **arrays): return archive(**(dict(np.load(io.BytesIO(model))) | {name: np.asarray(value) for name, value in arrays.items()}))
+
+
+def bomb():
+    "An archive of 200 kB that says it holds 300 MB."
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as z:
+        with z.open("schema.npy", "w") as entry:
+            for _ in range(300): entry.write(bytes(2**20))
+    return file.getvalue()
+
+
+def liar(model):
+    "A model whose array `u` claims a petabyte that is not there."
+    file = io.BytesIO()
+    header = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + b"{'descr': '<f8', 'fortran_order': False, 'shape': (140000000000000,), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(io.BytesIO(model)) as old, zipfile.ZipFile(file, "w") as new:
+        for item in old.infolist(): new.writestr(item.filename, header + bytes(80) if item.filename == "envelope_u.npy" else old.read(item))
+    return file.getvalue()
+
+
+MODELS = {
+    "missing": (lambda m: None, "there is no such file; a model written by `gp-speech fit` is needed"),
+    "empty": (lambda m: b"", "not a model file"),
+    "text": (lambda m: b"hello\n", "not a model file"),
+    "only a head": (lambda m: b"PK\x03\x04", "corrupted"),
+    "truncated": (lambda m: m[:len(m) // 2], "corrupted"),
+    "a byte short": (lambda m: m[:-1], "corrupted"),
+    "corrupted": (lambda m: m[:300] + bytes(b ^ 255 for b in m[300:340]) + m[340:], "corrupted"),
+    "another schema": (lambda m: changed(m, schema="gp_speech SpeechModel 2"), f"schema is 'gp_speech SpeechModel 2'; {SCHEMA!r} is needed"),
+    "no schema": (lambda m: archive(a=np.zeros(3)), "schema is 'none'"),
+    "an array too many": (lambda m: changed(m, extra=1), "'extra'"),
+    "not a number": (lambda m: changed(m, noise=np.full(1, np.nan)), "not a usable model"),
+    "components do not add up": (lambda m: changed(m, components=[7]), "not a usable model"),
+    "a petabyte of samples": (lambda m: changed(m, envelope_n=10**14, boundaries=[0, 10**14]), "were asked for"),
+    "a petabyte that is not there": (liar, "corrupted"),
+    "a pickle": (lambda m: pickle.dumps(Payload()), "not a model file"),
+    "a pickle within": (lambda m: changed(m, schema=np.array([Payload()], dtype=object)), "corrupted, or not a model file"),
+    "a bomb": (lambda m: bomb(), "at most 268435456 are accepted")}
+
+
+@pytest.mark.parametrize("case", MODELS)
+def test_bad_models_are_refused(refused, model, case):
+    make, told = MODELS[case]
+    if (content := make(model)) is not None: Path("in.npz").write_bytes(content)
+    message = refused("draw", "in.npz", "out.wav", "--seed", "0")
+    assert message.startswith("in.npz: ") and told in message
+    assert not Path("payload-ran").exists()
+    if case != "a petabyte of samples": assert refused("info", "in.npz").startswith("in.npz: ")
+
+
+def test_the_payload_would_run_where_pickles_are_loaded(here, model):
+    Path("in.npz").write_bytes(MODELS["a pickle within"][0](model))
+    with np.load("in.npz", allow_pickle=True) as stored: stored["schema"]
+    assert Path("payload-ran").exists()
+
+
+@pytest.mark.parametrize("argv", ["draw in.wav out.wav", "draw folder out.wav", "draw pipe out.wav"])
+def test_what_is_no_model(refused, argv):
+    write("in.wav", hiss())
+    Path("folder").mkdir()
+    os.mkfifo("pipe")
+    assert "needed" in refused(*argv.split())
+
+
+# -- the command line itself
+
+@pytest.mark.parametrize("argv, told", [
+    ("", "required"), ("sing a b", "invalid choice"), ("resynth a.wav", "OUT"), ("resynth a.wav b.wav --seed -1", "from 0 is needed"),
+    ("resynth a.wav b.wav --seed x", "a whole number"), ("resynth a.wav b.wav --draws 0", "from 1 is needed"), ("resynth a.wav b.wav --draws 1.5", "a whole number"),
+    ("resynth a.wav b.wav --channel left", "a whole number"), ("draw a.npz b.wav --plot c.png", "unrecognized"), ("resynth a.wav b.wav --dr 3", "unrecognized")])
+def test_usage(here, capsys, argv, told):
+    with pytest.raises(SystemExit) as stop: main(argv.split())
+    assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_help_and_version(capsys):
+    for argv in (["--help"], ["--version"], *([name, "--help"] for name in ("resynth", "fit", "draw", "info"))):
+        with pytest.raises(SystemExit) as stop: main(argv)
+        assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert f"gp-speech {__version__}\n" in out and EXAMPLES in out and f"at most {LONGEST:g} s" in out
+
+
+def test_the_examples_in_the_help_are_understood():
+    from gp_speech.cli import COMMANDS, make_parser
+    lines = [line.split("  ")[1] for line in EXAMPLES.splitlines() if line.startswith("  gp-speech")] + [example for *_, example in COMMANDS.values()]
+    assert len(lines) == 10
+    for line in lines: assert callable(make_parser().parse_args(line.split()[1:]).command)
+
+
+def test_names_that_cannot_be_printed_take_one_line(refused):
+    assert refused("info", "a\nb\r\x1b[2J.wav").startswith(r"a\nb\r\x1b[2J.wav: there is no such file")
+    assert refused("info", os.fsdecode(b"a\xff.wav")).startswith(r"a\udcff.wav: there is no such file")
+
+
+def test_the_command_starts_without_the_heavy_libraries():
+    code = "import sys, gp_speech.cli; gp_speech.cli.make_parser(); print([m for m in ('numpy', 'scipy', 'soundfile', 'matplotlib', 'tqdm', 'IPython') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("argv, code, out, err", [
+    ("--version", 0, f"gp-speech {__version__}\n", ""),
+    ("info nowhere.wav", 1, "", "gp-speech: nowhere.wav: there is no such file; a recording is needed, or example, or example:WORD\n"),
+    ("info example:always", 0, None, ""), ("sing", 2, "", None)])
+def test_the_installed_command(here, argv, code, out, err):
+    done = subprocess.run([command, *argv.split()], capture_output=True, text=True)
+    assert done.returncode == code and (out is None or done.stdout == out) and (err is None or done.stderr == err)
+    assert "Traceback" not in done.stderr
+
+
+def test_ascii_terminals(here):
+    write("é.wav", hiss())
+    done = subprocess.run([command, "resynth", "é.wav", "ü.wav", "--seed", "0"], capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "1"})
+    assert done.returncode == 0 and b"\\xfc.wav" in done.stdout and done.stderr == b""
+
+
+def test_ctrl_c_leaves_nothing(here):
+    ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it would be ignored
+    with subprocess.Popen([command, "resynth", "example", "out.wav", "--plot", "out.png", "--model", "out.npz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ready) as running:
+        assert running.stdout.readline().startswith("input")
+        time.sleep(0.5)
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=60)
+    assert running.returncode == 130 and err.endswith("gp-speech: stopped; no file was left half-written\n") and "Traceback" not in err
+    assert os.listdir() == []
+
+
+def test_a_reader_that_goes_away(here, model):
+    Path("a.npz").write_bytes(model)
+    read, written = os.pipe()
+    os.close(read)
+    done = subprocess.run([command, "draw", "a.npz", "b.wav"], stdout=written, stderr=subprocess.PIPE, text=True)
+    os.close(written)
+    assert done.returncode == 1 and done.stderr == ""
