@@ -78,12 +78,12 @@ def expected_from_covariances(
     covariances, # shape (..., n): k at lags 0, 1/rate, ..., (n-1)/rate
     rate,        # samples per second in Hz
     taper=None,  # weights of shape (n,) with unit sum of squares; None for no taper
+    weights=None,# `lag_weights(n, taper)`, if they are known already
 ) -> np.ndarray: # shape (..., ceil(n/2) - 1): power per Hz
     "As `expected_periodogram`, from covariances already evaluated; linear in them, so derivatives pass through it too."
     n = covariances.shape[-1]
-    seen = lag_weights(n, taper)*covariances
-    folded = seen.copy()
-    folded[..., 1:] += seen[..., :0:-1]
+    folded = covariances*(lag_weights(n, taper) if weights is None else weights)
+    folded[..., 1:] += folded[..., :0:-1].copy()
     return np.fft.rfft(folded)[..., 1:(n + 1)//2].real/rate
 
 # %% ../nbs/01_spectrum.ipynb #01-021
@@ -132,13 +132,13 @@ def plot_spectrogram(
     reference=None, # power per Hz shown as 0 dB; the loudest point if None (give one to compare pictures)
     **kwargs,       # passed to `spectrogram`
 ):  # the axes
-    "Picture of a spectrogram in dB, time in seconds across and frequency in kHz upwards."
+    "Picture of a spectrogram in steps of 2 dB, time in seconds across and frequency in kHz upwards."
     import matplotlib.pyplot as plt
     times, frequencies, power = spectrogram(x, rate, **kwargs)
     if ax is None: _, ax = plt.subplots(figsize=(8, 2.8))
     tiny = np.finfo(float).tiny
     level = 10*np.log10(np.maximum(power, tiny)/max(reference or power.max(), tiny))
-    image = ax.imshow(level, origin="lower", aspect="auto", cmap="magma", vmin=-decibels, vmax=0,
+    image = ax.imshow(level, origin="lower", aspect="auto", cmap=plt.get_cmap("magma", round(decibels/2)), vmin=-decibels, vmax=0,
                       extent=(times[0], times[-1], 0, frequencies[-1]/1000))
     ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
     ax.figure.colorbar(image, ax=ax, label="dB", pad=.01)

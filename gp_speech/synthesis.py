@@ -11,6 +11,7 @@ import os, zipfile
 from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from .audio import Recording, AudioError, replacing
 from .spectrum import spectrogram, plot_spectrogram
@@ -22,7 +23,7 @@ from .segments import Segmentation, find_segments
 
 # %% ../nbs/09_synthesis.ipynb #09-006
 LONGEST = 60.    # longest recording that `SpeechModel.fit` takes, in seconds
-PAST = 256       # samples of the segment before that the next one is conditioned on
+PAST = 256       # samples of what came before, from which the next segment goes on
 
 @dataclass(frozen=True, eq=False)
 class SpeechModel:
@@ -110,7 +111,8 @@ def sample(self: SpeechModel,
     "Draw new recordings from the model."
     if n < 1: raise ValueError(f"sample: at least 1 draw is needed, got {n}")
     amplitude = self.envelope.values
-    return [Recording(amplitude*carrier, self.rate) for carrier in self.sample_carriers(rng, n)]
+    with threadpool_limits(1, "blas"): carriers = self.sample_carriers(rng, n)
+    return [Recording(amplitude*carrier, self.rate) for carrier in carriers]
 
 # %% ../nbs/09_synthesis.ipynb #09-022
 SCHEMA = "gp_speech SpeechModel 1"     # what a file must say it is
