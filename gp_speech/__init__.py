@@ -10,12 +10,12 @@ _home = {
     "Recording": "audio",
     "periodogram": "spectrum",  # (the function `spectrum` shares its module's name: from gp_speech.spectrum import spectrum)
     "SpectralMixture": "kernels",
-    "draw": "simulation", "condition": "simulation", "SimulationData": "simulation",
+    "draw": "simulation", "draw_following": "simulation", "SimulationData": "simulation",
     "spectrum_check": "checks", "convergence_check": "checks",
     "Envelope": "envelope", "fit_envelope": "envelope",
-    "fit_mixture": "mixture",
+    "fit_mixture": "mixture", "whittle": "mixture", "residuals": "mixture",
     "Segmentation": "segments", "find_segments": "segments",
-    "SpeechModel": "synthesis",
+    "SpeechModel": "synthesis", "log_spectral_distance": "synthesis",
 }
 
 __all__ = list(_home)

@@ -33,6 +33,7 @@ def shown(nb):
         directives = re.findall(r"^#\| *(\S+)", cell.source, flags=re.M)
         if "hide" in directives: continue
         if cell.cell_type == "code":
+            if "echo:" in directives: cell.metadata["transient"] = {"remove_source": True}  # (`echo: false` is its only use)
             cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
             cell.outputs = [o for o in cell.outputs
                             if "data:audio" not in str(o.get("data", {}).get("text/html", "")) and o.get("name") != "stderr"]
