@@ -157,10 +157,10 @@ def _climb(start, x, grid, mu, lower, upper, progress): # (u float64[m], log den
                      options=dict(maxcor=20, ftol=1e-14, gtol=1e-5, maxiter=20_000, maxfun=40_000))
     return found.x, -found.fun
 
-def _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts): # (u float64[m], log densities float64[starts made])
+def _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts, show): # (u float64[m], log densities float64[starts made])
     "Climb from the local level, then from draws of the prior, until the best optimum has been reached twice or `starts` are used up."
     best, optima = None, []
-    with tqdm(desc="envelope", unit=" steps", delay=2, leave=False) as progress:
+    with tqdm(desc="envelope", unit=" steps", delay=2, leave=False, disable=not show) as progress:
         for k in range(starts):
             start = _local_start(x, grid, lower, upper) if k == 0 else np.clip(mu + grid.draw(rng), lower, upper)
             u, value = _climb(start, x, grid, mu, lower, upper, progress)
@@ -292,14 +292,15 @@ def fit_envelope(
     lower: float = -10., # bounds of g at the inducing points
     upper: float = 10.,
     rng: np.random.Generator | None = None, # for the starts after the first; default_rng(0) without it, so that a fit repeats
-    starts: int = 10 # at most so many, at least 2
+    starts: int = 10, # at most so many, at least 2
+    progress: bool = True # show a bar if it takes more than 2 s?
 ) -> Envelope: # the maximum a posteriori envelope
     """The most probable envelope of a recording (Turner and Sahani 2011). Raises `AudioError` if it is all zeros and `ValueError` for
     arguments out of range; warns if no optimum was found twice."""
     if starts < 2: raise ValueError(f"starts is {starts}; at least 2 are needed to find an optimum twice")
     x, scale, grid, lengthscale = _normalised(recording, lengthscale, mu, lower, upper)
     rng = np.random.default_rng(0) if rng is None else rng
-    u, optima = _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts)
+    u, optima = _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts, progress)
     envelope = Envelope(grid.times, u, mu, lengthscale, scale, recording.rate, recording.n, optima.max(), optima)
     if not envelope.found_twice: warnings.warn(f"the best of {starts} optima was found only once; more starts may find a better one", stacklevel=2)
     return envelope

@@ -113,8 +113,8 @@ def find_segments(
     hop = max(8, round(step*rate))
     if not np.isfinite(x).all(): raise ValueError(f"find_segments: {np.sum(~np.isfinite(x))} of {len(x)} samples are not finite")
     if len(x) < 2*hop or not np.any(x): return Segmentation([0, len(x)], rate)
-    powers, counts = band_powers(x, rate, hop, bands)
-    floor = np.finfo(float).eps*powers.mean(0)                    # digital silence: a density 156 dB below the mean
+    powers, counts = band_powers(x/np.abs(x).max(), rate, hop, bands)
+    powers += 1e-10*powers.mean(0) + np.finfo(float).tiny         # digital silence counts as 100 dB below the band's mean
     price = penalty*.5*(len(counts) + 1)*np.log(len(powers)*counts.sum())
-    cuts = cheapest_cuts(powers + floor + np.finfo(float).tiny, counts, price, max(1, round(shortest*rate/hop)))
+    cuts = cheapest_cuts(powers, counts, price, max(1, round(shortest*rate/hop)))
     return Segmentation(np.concatenate([cuts[:-1]*hop, [len(x)]]), rate)

@@ -341,7 +341,7 @@ MODELS = {
     "an array too many": (lambda m: changed(m, extra=1), "'extra'"),
     "not a number": (lambda m: changed(m, noise=np.full(1, np.nan)), "not a usable model"),
     "components do not add up": (lambda m: changed(m, components=[7]), "not a usable model"),
-    "a petabyte of samples": (lambda m: changed(m, envelope_n=10**14, boundaries=[0, 10**14]), "were asked for"),
+    "a petabyte of samples": (lambda m: changed(m, envelope_n=10**14, boundaries=[0, 10**14]), "it claims"),
     "a petabyte that is not there": (liar, "corrupted"),
     "a pickle": (lambda m: pickle.dumps(Payload()), "not a model file"),
     "a pickle within": (lambda m: changed(m, schema=np.array([Payload()], dtype=object)), "corrupted, or not a model file"),
