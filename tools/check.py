@@ -60,6 +60,12 @@ def readme():
     if subprocess.run([sys.executable, root / "tools" / "readme.py", "--check"]).returncode: return "run `make readme` and commit"
 
 
+def stan():
+    "the Stan program compiles (about a minute on a new machine; kept for the next time)"
+    code = "from gp_speech import Recording; from gp_speech.envelope import stan_envelope; stan_envelope(Recording.example('to'))"
+    if subprocess.run([sys.executable, "-c", code], cwd=root).returncode: return "see above"
+
+
 def notebooks():
     "every notebook runs from top to bottom"
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
@@ -81,16 +87,16 @@ def notebooks():
 
 
 def main():
-    failed = []
-    for number, step in enumerate((modules, clean, readme, notebooks), 1):
-        print(f"[{number}/5] {step.__doc__}", flush=True)
+    failed, steps = [], (modules, clean, readme, stan, notebooks)
+    for number, step in enumerate(steps, 1):
+        print(f"[{number}/{len(steps) + 1}] {step.__doc__}", flush=True)
         try: problem = step()
         except (OSError, subprocess.CalledProcessError) as e: problem = str(e)
         if problem:
             failed.append(number)
             print(f"      FAILED: {problem}", flush=True)
-    if failed: print(f"FAILED: {'step' if len(failed) == 1 else 'steps'} {', '.join(map(str, failed))} of 5, see above")
-    print("[5/5] the tests in tests/", flush=True)
+    if failed: print(f"FAILED: {'step' if len(failed) == 1 else 'steps'} {', '.join(map(str, failed))} of {len(steps) + 1}, see above")
+    print(f"[{len(steps) + 1}/{len(steps) + 1}] the tests in tests/", flush=True)
     code = subprocess.run([sys.executable, "-m", "pytest", "tests"], cwd=root).returncode
     sys.exit(code or bool(failed))
 
