@@ -31,7 +31,7 @@ test: $(VENV)/installed ## install everything, check all is in step, run every n
 
 notebooks: $(VENV)/installed ## run the notebooks anew, keep their outputs, make modules and README from them
 	$(MAKE) export
-	JUPYTER_PREFER_ENV_PATH=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/*.ipynb
+	$(BIN)/python tools/notebooks.py
 	$(BIN)/nbdev-clean
 	$(MAKE) readme
 

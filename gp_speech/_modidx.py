@@ -184,6 +184,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'gp_speech.mixture.joined': ('mixture.html#joined', 'gp_speech/mixture.py'),
                                    'gp_speech.mixture.missing_components': ('mixture.html#missing_components', 'gp_speech/mixture.py'),
                                    'gp_speech.mixture.pack': ('mixture.html#pack', 'gp_speech/mixture.py'),
+                                   'gp_speech.mixture.promises': ('mixture.html#promises', 'gp_speech/mixture.py'),
                                    'gp_speech.mixture.prune': ('mixture.html#prune', 'gp_speech/mixture.py'),
                                    'gp_speech.mixture.residuals': ('mixture.html#residuals', 'gp_speech/mixture.py'),
                                    'gp_speech.mixture.seed_frequencies': ('mixture.html#seed_frequencies', 'gp_speech/mixture.py'),

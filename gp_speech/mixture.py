@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['information', 'component_functions', 'pack', 'unpack', 'Ordinates', 'residuals', 'whittle', 'bic', 'criterion',
-           'bounds', 'step_scale', 'climb', 'missing_components', 'joined', 'grow', 'prune', 'fit_whittle',
+           'bounds', 'step_scale', 'climb', 'promises', 'missing_components', 'joined', 'grow', 'prune', 'fit_whittle',
            'seed_frequencies', 'fit_adam', 'descend', 'fit_mixture']
 
 # %% ../nbs/07_mixture.ipynb #07-003
@@ -167,34 +167,43 @@ def climb(
     return parameters, best
 
 # %% ../nbs/07_mixture.ipynb #07-023
+def promises(
+    ordinates: Ordinates,
+    expected,    # expected ordinates of the current mixture, shape (N,)
+) -> tuple:      # (lengthscales in s, shape (10,); gains in nats, shape (10, N); variances, shape (10, N))
+    "What one more component at each frequency would gain, and its likely variance, for ten lengthscales (score test)."
+    n, rate, N = ordinates.n, ordinates.rate, len(ordinates.w)
+    def around_circle(values):
+        circle = np.zeros(n); circle[1:N + 1] = values; circle[n - N:] = values[::-1]
+        return np.fft.fft(circle)
+    surprise, weight = around_circle((ordinates.I - expected)/expected**2), around_circle(expected**-2)
+    lengthscales, gains, variances = np.geomspace(4/rate, n/rate, 10), [], []
+    for l in lengthscales:
+        seen = lag_weights(n, ordinates.taper)*component_functions()[0](np.arange(n)/rate, 0., np.log(l), 0.)/2
+        seen[1:] += seen[:0:-1].copy()                            # one of the two bumps of the component
+        bump = np.fft.fft(seen).real/rate
+        numerator, denominator = (np.fft.ifft(a*np.fft.fft(b)).real[1:N + 1] for a, b in ((surprise, bump), (weight, bump**2)))
+        gains.append(np.where(numerator > 0, ordinates.c*numerator**2/(2*denominator), 0.)); variances.append(numerator/denominator)
+    return lengthscales, np.array(gains), np.array(variances)
+
+# %% ../nbs/07_mixture.ipynb #07-027
 def missing_components(
     ordinates: Ordinates,
     expected,     # expected ordinates of the current mixture, shape (N,)
     most: int,    # at most this many proposals
     worth: float, # smallest promised gain, in nats
 ) -> list:        # (log variance, log lengthscale, frequency in Hz) of each proposal, the most promising first
-    "Components that promise the largest gain of likelihood, not overlapping each other (score test at every frequency)."
-    n, rate, N = ordinates.n, ordinates.rate, len(ordinates.w)
-    def around_circle(values):
-        circle = np.zeros(n); circle[1:N + 1] = values; circle[n - N:] = values[::-1]
-        return np.fft.fft(circle)
-    surprise, weight = around_circle((ordinates.I - expected)/expected**2), around_circle(expected**-2)
-    gains, variances, scales = [], [], np.geomspace(4/rate, n/rate, 10)
-    for l in scales:
-        seen = lag_weights(n, ordinates.taper)*component_functions()[0](np.arange(n)/rate, 0., np.log(l), 0.)/2
-        seen[1:] += seen[:0:-1].copy()                            # one of the two bumps of the component
-        bump = np.fft.fft(seen).real/rate
-        numerator, denominator = (np.fft.ifft(a*np.fft.fft(b)).real[1:N + 1] for a, b in ((surprise, bump), (weight, bump**2)))
-        gains.append(np.where(numerator > 0, ordinates.c*numerator**2/(2*denominator), 0.)); variances.append(numerator/denominator)
-    gains, found = np.array(gains), []
+    "Components that promise the largest gain of likelihood and lie more than one and a half bandwidths apart."
+    (scales, gains, variances), bin = promises(ordinates, expected), ordinates.rate/ordinates.n
+    found = []
     while len(found) < most and gains.max() > worth:
         i, j = np.unravel_index(gains.argmax(), gains.shape)
-        found.append((np.log(variances[i][j]), np.log(scales[i]), ordinates.w[j]))
-        reach = int(np.ceil(max(2.5, 1.5*np.hypot(1/(np.pi*scales[i]), rate/n)*n/rate)))
+        found.append((np.log(variances[i, j]), np.log(scales[i]), ordinates.w[j]))
+        reach = int(np.ceil(max(2.5, 1.5*np.hypot(1/(np.pi*scales[i]), bin)/bin)))
         gains[:, max(0, j - reach):j + reach + 1] = 0
     return found
 
-# %% ../nbs/07_mixture.ipynb #07-025
+# %% ../nbs/07_mixture.ipynb #07-029
 def joined(parameters, proposals):
     "Natural parameters with proposals of `missing_components` added."
     old, new = parameters[:-1].reshape(3, -1), np.array(proposals).T
@@ -214,7 +223,7 @@ def grow(ordinates: Ordinates, parameters, log_likelihood, most_components) -> t
         else: batch = max(1, min(batch, len(proposals))//3)
     return parameters, log_likelihood
 
-# %% ../nbs/07_mixture.ipynb #07-026
+# %% ../nbs/07_mixture.ipynb #07-030
 def prune(ordinates: Ordinates, parameters, log_likelihood) -> tuple: # (parameters, log-likelihood)
     "Remove components while BIC falls; each time the two whose removal costs least are tried."
     def without(i): return np.concatenate([np.delete(parameters[:-1].reshape(3, -1), i, axis=1).ravel(), parameters[-1:]])
@@ -242,7 +251,7 @@ def fit_whittle(
         parameters, _ = climb(ordinates, prune(ordinates, *grow(ordinates, *start, most_components))[0])
     return unpack(parameters, ordinates.rate)
 
-# %% ../nbs/07_mixture.ipynb #07-036
+# %% ../nbs/07_mixture.ipynb #07-040
 def seed_frequencies(
     w, I,             # a periodogram: frequencies in Hz, ordinates
     top=10,           # how many of the highest ordinates
@@ -255,7 +264,7 @@ def seed_frequencies(
     peaks = w[find_peaks(curve)[0]]
     return np.unique(np.concatenate([highest, peaks])), np.linspace(50., min(500., w[-1]), low)
 
-# %% ../nbs/07_mixture.ipynb #07-037
+# %% ../nbs/07_mixture.ipynb #07-041
 def fit_adam(
     x, rate=None,         # `Recording`, or samples of shape (n,) and their rate in Hz
     steps=3000,           # Adam steps
@@ -282,7 +291,7 @@ def fit_adam(
         return loss
     return descend(step, parameters, fixed, steps, rate, progress)
 
-# %% ../nbs/07_mixture.ipynb #07-038
+# %% ../nbs/07_mixture.ipynb #07-042
 def descend(step, parameters, fixed, steps, rate, progress) -> SpectralMixture:
     "Run a compiled training step many times; returns the mixture, raises `FloatingPointError` if the loss is not finite."
     bar = tqdm(range(steps), desc="Adam", disable=not progress)
@@ -295,7 +304,7 @@ def descend(step, parameters, fixed, steps, rate, progress) -> SpectralMixture:
     frequencies = np.abs(np.concatenate([fixed, 100*values[2*Q:-1]]))
     return SpectralMixture(np.exp(values[:Q]), np.exp(values[Q:2*Q]), frequencies, float(np.exp(values[-1])), rate)
 
-# %% ../nbs/07_mixture.ipynb #07-045
+# %% ../nbs/07_mixture.ipynb #07-049
 def fit_mixture(
     x,                 # `Recording`, or samples of shape (n,), n at least 3
     rate=None,         # samples per second in Hz, for bare samples

@@ -65,6 +65,7 @@ def lag_weights(
     if taper is None: return 1 - np.arange(n)/n
     return np.fft.irfft(np.abs(np.fft.rfft(taper, 2*n))**2, 2*n)[:n]
 
+# %% ../nbs/01_spectrum.ipynb #01-021
 def expected_periodogram(
     kernel,      # covariance function: lags in seconds, shape (n,), to covariances
     n,           # number of samples, at least 3
@@ -80,13 +81,13 @@ def expected_from_covariances(
     taper=None,  # weights of shape (n,) with unit sum of squares; None for no taper
     weights=None,# `lag_weights(n, taper)`, if they are known already
 ) -> np.ndarray: # shape (..., ceil(n/2) - 1): power per Hz
-    "As `expected_periodogram`, from covariances already evaluated; linear in them, so derivatives pass through it too."
+    "As `expected_periodogram`, from covariances already evaluated; linear in them."
     n = covariances.shape[-1]
     folded = covariances*(lag_weights(n, taper) if weights is None else weights)
     folded[..., 1:] += folded[..., :0:-1].copy()
     return np.fft.rfft(folded)[..., 1:(n + 1)//2].real/rate
 
-# %% ../nbs/01_spectrum.ipynb #01-021
+# %% ../nbs/01_spectrum.ipynb #01-023
 def expected_periodogram_dense(
     kernel,      # covariance function of lags in seconds
     n,           # number of samples
@@ -99,7 +100,7 @@ def expected_periodogram_dense(
     weighted = np.outer(h, h)*kernel(np.abs(lag))
     return np.array([np.sum(weighted*np.cos(2*np.pi*w*lag)) for w in np.arange(1, (n + 1)//2)*rate/n])/rate
 
-# %% ../nbs/01_spectrum.ipynb #01-023
+# %% ../nbs/01_spectrum.ipynb #01-025
 def sine_taper(
     n,            # number of samples
     order=1,      # 1, 2, ...: number of arches; tapers of different order are orthogonal
@@ -108,7 +109,7 @@ def sine_taper(
     if not 1 <= order <= n: raise ValueError(f"order: a number from 1 to n={n} is needed, got {order}")
     return np.sqrt(2/(n + 1))*np.sin(np.pi*order*np.arange(1, n + 1)/(n + 1))
 
-# %% ../nbs/01_spectrum.ipynb #01-028
+# %% ../nbs/01_spectrum.ipynb #01-030
 def spectrogram(
     x,            # `Recording`, or samples of shape (n,)
     rate=None,    # samples per second in Hz, for bare samples

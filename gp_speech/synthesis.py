@@ -42,22 +42,23 @@ class SpeechModel:
         if {self.segmentation.rate, *(m.rate for m in self.mixtures)} != {self.envelope.rate}:
             raise ValueError("rate: envelope, segmentation and mixtures must have the same")
 
-    @property
-    def rate(self) -> float:
-        "Samples per second in Hz."
-        return self.envelope.rate
+# %% ../nbs/09_synthesis.ipynb #09-007
+@patch(as_prop=True)
+def rate(self: SpeechModel) -> float:
+    "Samples per second in Hz."
+    return self.envelope.rate
 
-    @property
-    def duration(self) -> float:
-        "Seconds."
-        return self.envelope.n/self.rate
+@patch(as_prop=True)
+def duration(self: SpeechModel) -> float:
+    "Seconds."
+    return self.envelope.n/self.rate
 
-    @property
-    def components(self) -> np.ndarray:
-        "Number of components of each segment, shape (segments,)."
-        return np.array([len(m.variances) for m in self.mixtures])
+@patch(as_prop=True)
+def components(self: SpeechModel) -> np.ndarray: # shape (segments,)
+    "Number of components of each segment."
+    return np.array([len(m.variances) for m in self.mixtures])
 
-# %% ../nbs/09_synthesis.ipynb #09-008
+# %% ../nbs/09_synthesis.ipynb #09-009
 def fit_segment(x, rate, **options) -> SpectralMixture:
     "`fit_mixture`, with variance zero as the answer for a stretch in which nothing varies or that is too short to vary."
     if len(x) < 3 or np.ptp(x) <= 1e-12*np.abs(x).max(): return SpectralMixture([], [], [], 0., rate)
@@ -84,14 +85,14 @@ def fit(cls: SpeechModel,
     pieces = tqdm(segmentation, total=len(segmentation), desc="segments", delay=1, leave=False, disable=not progress)
     return cls(envelope, segmentation, [fit_segment(carrier.samples[piece], carrier.rate, method=method, **options) for piece in pieces])
 
-# %% ../nbs/09_synthesis.ipynb #09-009
+# %% ../nbs/09_synthesis.ipynb #09-010
 @patch
 def __repr__(self: SpeechModel):
     numbers = len(self.envelope.u) + len(self.segmentation) + int((3*self.components + 1).sum())
     return (f"SpeechModel: {self.duration:.3g} s at {self.rate:g} Hz, {len(self.segmentation)} segments, {self.components.sum()} components, "
             f"{numbers} numbers for {self.envelope.n} samples")
 
-# %% ../nbs/09_synthesis.ipynb #09-013
+# %% ../nbs/09_synthesis.ipynb #09-014
 @patch
 def sample_carriers(self: SpeechModel,
     rng: np.random.Generator, # source of the white noise
@@ -116,7 +117,7 @@ def sample(self: SpeechModel,
     with threadpool_limits(1, "blas"): carriers = self.sample_carriers(rng, n)
     return [Recording(amplitude*carrier, self.rate) for carrier in carriers]
 
-# %% ../nbs/09_synthesis.ipynb #09-022
+# %% ../nbs/09_synthesis.ipynb #09-023
 SCHEMA = "gp_speech SpeechModel 1"     # what a file must say it is
 LARGEST_FILE = 2**28                   # bytes of unpacked arrays that `load` accepts
 
@@ -136,7 +137,7 @@ def save(self: SpeechModel,
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **{name: np.asarray(value) for name, value in arrays.items()})
 
-# %% ../nbs/09_synthesis.ipynb #09-024
+# %% ../nbs/09_synthesis.ipynb #09-025
 MODEL_ARRAYS = {f"envelope_{name}" for name in ENVELOPE_FIELDS} | {
     "schema", "boundaries", "components", "variances", "lengthscales", "frequencies", "noise"}
 
@@ -158,7 +159,7 @@ def read_arrays(path) -> dict: # name to array
     if set(arrays) != MODEL_ARRAYS: raise ModelError(f"{path}: arrays {sorted(set(arrays) ^ MODEL_ARRAYS)} are missing or unknown")
     return arrays
 
-# %% ../nbs/09_synthesis.ipynb #09-025
+# %% ../nbs/09_synthesis.ipynb #09-026
 @patch(cls_method=True)
 def load(cls: SpeechModel,
     path, # file written by `SpeechModel.save`
@@ -177,7 +178,7 @@ def load(cls: SpeechModel,
         return cls(envelope, Segmentation(arrays["boundaries"], envelope.rate), mixtures)
     except (ValueError, TypeError, IndexError, OverflowError) as error: raise ModelError(f"{path}: not a usable model: {error}") from None
 
-# %% ../nbs/09_synthesis.ipynb #09-029
+# %% ../nbs/09_synthesis.ipynb #09-030
 def log_spectral_distance(
     original: Recording,
     draws,               # list of `Recording` of the same length and rate; their power is averaged

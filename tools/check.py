@@ -1,11 +1,12 @@
 """Everything `make test` checks, step by step; pytest comes last, so that its summary is the last line.
 
 The steps that export, clean or run notebooks do so in a copy: your tree is only read, and need not be a git clone."""
-import difflib, os, re, shutil, subprocess, sys, tempfile, time
+import difflib, shutil, subprocess, sys, tempfile
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
+
+from notebooks import execute
 
 root = Path(__file__).resolve().parent.parent
 scripts = Path(sys.executable).parent  # where pip put this environment's commands
@@ -51,6 +52,7 @@ def clean():
         if differences(folder, "nbs/**/*.ipynb"): return "run `nbdev-clean` and commit"
     for path in sorted(root.glob("nbs/*.ipynb")):
         nb = nbformat.read(path, 4)
+        if any(o.get("name") == "stderr" for cell in nb.cells for o in cell.get("outputs", [])): return f"{path.name} keeps what was printed to stderr: run `make notebooks`"
         if not any(cell.get("outputs") for cell in nb.cells): return f"{path.name} has no outputs: run `make notebooks`"
         if path.stat().st_size > 2e6: return f"{path.name} has {path.stat().st_size} bytes; at most 2000000"
 
@@ -68,19 +70,15 @@ def stan():
 
 def notebooks():
     "every notebook runs from top to bottom"
-    os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # this environment's kernel, not one of the user's
     failed = []
     with tempfile.TemporaryDirectory() as name:
         folder = copy_to(Path(name))
         for path in sorted(folder.glob("nbs/*.ipynb")):
-            nb = nbformat.read(path, 4)
-            nb.cells = [c for c in nb.cells if not re.search(r"^#\| *eval: *false", c.source, flags=re.M)]
-            start = time.perf_counter()
-            try: NotebookClient(nb, timeout=too_slow, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+            try: _, seconds = execute(path, timeout=too_slow)
             except Exception as e:  # whatever a cell raised, or a dead kernel: told, and the next one is run
                 failed.append(path.name)
                 print(e)
-            seconds = time.perf_counter() - start
+                continue
             if seconds > too_slow: failed.append(path.name)
             print(f"  {path.name:28} {seconds:6.1f} s{'  slow: over a minute' if seconds > slow else ''}", flush=True)
     if failed: return f"failed: {', '.join(failed)}"
