@@ -154,7 +154,7 @@ def test_missing_components_are_where_they_are_missing():
 
 @pytest.mark.parametrize("kind", list(odd_sounds(3)))
 def test_odd_sounds_give_a_mixture_or_an_error_never_a_nan(kind):
-    for n in [*range(3, 41), 257, 600]:
+    for n in [*range(3, 13), 16, 17, 31, 40, 257]:
         x = odd_sounds(n)[kind]
         if x.std() <= 1e-12*np.abs(x).max(): continue
         x.flags.writeable = False
@@ -166,7 +166,7 @@ def test_odd_sounds_give_a_mixture_or_an_error_never_a_nan(kind):
 @ways
 @pytest.mark.parametrize("kind", ["bin", "tone", "impulse", "ramp", "alternating", "square"])
 def test_odd_sounds_in_every_way(kind, taper, debiased):
-    for n in (3, 4, 5, 16, 17, 64, 200):
+    for n in (3, 4, 5, 16, 17, 100):
         if np.ptp(odd_sounds(n)[kind]) == 0: continue
         mixture = fit_mixture(odd_sounds(n)[kind], rate, taper=taper, debiased=debiased)
         assert np.isfinite(mixture.variance) and mixture.variance > 0

@@ -42,7 +42,7 @@ def test_expected_periodogram_equals_dense(seed, n, components, kind):
 def test_expected_periodogram_is_the_mean_over_draws(n, tapered):
     mixture = SpectralMixture([1., .3], [.004, .001], [700., 2500.], .1, rate)
     taper = sine_taper(n) if tapered else None
-    draws = draw(mixture.kernel, n, rate, generator(n), draws=20_000)
+    draws = draw(mixture.kernel, n, rate, generator(n), draws=8000)
     ordinates = np.array([periodogram(x, rate, taper)[1] for x in draws])
     error = ordinates.std(0)/np.sqrt(len(draws))
     assert np.all(np.abs(ordinates.mean(0) - expected_periodogram(mixture.kernel, n, rate, taper)) < 4.5*error)

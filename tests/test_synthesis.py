@@ -40,7 +40,7 @@ def check_draws(model, recording, n=2):
 # fitting
 
 @pytest.mark.parametrize("hz", [4000., 8000., 48000., 192000.])
-@pytest.mark.parametrize("n", [3, 4, 5, 7, 16, 40, 41, 333, 2000])
+@pytest.mark.parametrize("n", [3, 4, 5, 16, 41, 333, 2000])
 def test_noise_of_any_length_and_rate(n, hz):
     recording = Recording(.1*generator(n).normal(size=n), hz)
     model = SpeechModel.fit(recording, progress=False)
@@ -59,7 +59,7 @@ def odd_sounds(n):
 
 @pytest.mark.parametrize("kind", list(odd_sounds(3)))
 def test_odd_sounds(kind):
-    for n, hz in ((3, 8000.), (40, 4000.), (500, 8000.), (2000, 8000.), (2000, 48000.)):
+    for n, hz in ((3, 8000.), (40, 4000.), (401, 8000.), (1000, 48000.)):
         x = odd_sounds(n)[kind]
         if not x.any(): continue
         recording = Recording(x, hz)
@@ -153,7 +153,7 @@ def test_draws_have_the_variance_and_the_joins_no_clicks():
     assert abs(steps[199]/(2*(mixture.kernel(0.) - mixture.kernel(1/rate))) - 1) < 5*np.sqrt(2/4000)
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(deadline=None, max_examples=15, derandomize=True)
 @given(seed=seeds, n=st.integers(3, 1500), data=st.data(), hz=st.sampled_from([4000., 48000.]))
 def test_random_models_draw(seed, n, data, hz):
     model = random_model(seed, n, data.draw(st.integers(1, min(n, 12))), hz)
@@ -170,7 +170,7 @@ def test_silence_between_two_sounds():
 
 # saving
 
-@settings(deadline=None, max_examples=25, derandomize=True)
+@settings(deadline=None, max_examples=15, derandomize=True)
 @given(seed=seeds, n=st.integers(3, 900), data=st.data())
 def test_saved_and_loaded_bit_for_bit(tmp_path_factory, seed, n, data):
     model, path = random_model(seed, n, data.draw(st.integers(1, min(n, 6)))), tmp_path_factory.mktemp("model")/"model.npz"
