@@ -118,6 +118,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                        'gp_speech/envelope.py'),
                                     'gp_speech.envelope.StanEnvelope.log_prob': ( 'envelope.html#stanenvelope.log_prob',
                                                                                   'gp_speech/envelope.py'),
+                                    'gp_speech.envelope._check_envelope': ('envelope.html#_check_envelope', 'gp_speech/envelope.py'),
                                     'gp_speech.envelope._check_same': ('envelope.html#_check_same', 'gp_speech/envelope.py'),
                                     'gp_speech.envelope._climb': ('envelope.html#_climb', 'gp_speech/envelope.py'),
                                     'gp_speech.envelope._climb_until_found_twice': ( 'envelope.html#_climb_until_found_twice',

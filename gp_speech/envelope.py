@@ -171,6 +171,26 @@ def _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts, show): # (u
     return best, np.array(optima)
 
 # %% ../nbs/06_envelope.ipynb #06-042
+def _check_envelope(self): # an `Envelope` under construction; raises `ValueError` for fields that do not belong together
+    "Make the fields plain, read-only numbers and check that they can be an envelope."
+    for name in ("grid", "u", "optima"):
+        values = np.array(getattr(self, name), dtype=np.float64)
+        if values.ndim != 1 or not np.all(np.isfinite(values)): raise ValueError(f"{name} must be a list of finite numbers, shape (m,)")
+        values.setflags(write=False)
+        object.__setattr__(self, name, values)
+        if len(values) == 0: raise ValueError(f"{name} is empty; at least one number is needed")
+    for name in ("mu", "lengthscale", "scale", "rate", "log_density"):
+        value = float(getattr(self, name))
+        needed = "finite number" if name in ("mu", "log_density") else "positive, finite number"
+        if not np.isfinite(value) or (value <= 0 and "positive" in needed): raise ValueError(f"{name} is {value}; a {needed} is needed")
+        object.__setattr__(self, name, value)
+    if self.n != int(self.n) or self.n < 1: raise ValueError(f"n is {self.n}; a whole number of samples is needed")
+    object.__setattr__(self, "n", int(self.n))
+    times = inducing_grid(self.n, self.rate, self.lengthscale).times
+    if not (len(self.grid) == len(self.u) == len(times) and np.allclose(self.grid, times)): raise ValueError(
+        f"there are {len(self.grid)} grid times and {len(self.u)} u; {len(times)} are needed, evenly spaced over {self.n / self.rate:g} s")
+
+# %% ../nbs/06_envelope.ipynb #06-044
 @dataclass(frozen=True, eq=False)
 class Envelope:
     "How loud a recording is over time, $a(t)=$ `scale * softplus(g(t))`, with g held by its values u at inducing points."
@@ -184,20 +204,12 @@ class Envelope:
     log_density: float # of u and the normalised waveform, at the optimum
     optima: np.ndarray # float64[starts], the log density that each start reached
 
-    def __post_init__(self):
-        for name in ("grid", "u", "optima"):
-            values = np.array(getattr(self, name), dtype=np.float64)
-            if values.ndim != 1 or not np.all(np.isfinite(values)): raise ValueError(f"{name} must be a list of finite numbers, shape (m,)")
-            values.setflags(write=False)
-            object.__setattr__(self, name, values)
-        if not len(self.grid) == len(self.u) >= 2: raise ValueError(f"there are {len(self.grid)} grid times and {len(self.u)} u; as many, and 2, are needed")
-        for name in ("mu", "lengthscale", "scale", "rate", "log_density"): object.__setattr__(self, name, float(getattr(self, name)))
-        object.__setattr__(self, "n", int(self.n))
+    def __post_init__(self): _check_envelope(self)
 
     def __repr__(self): return (f"Envelope({self.n} samples, {self.rate:g} Hz, lengthscale {1000 * self.lengthscale:.3g} ms, "
                                 f"{len(self.u)} inducing points, optimum reached by {self.found} of {len(self.optima)} starts)")
 
-# %% ../nbs/06_envelope.ipynb #06-044
+# %% ../nbs/06_envelope.ipynb #06-046
 @patch(as_prop=True)
 def found(self: Envelope) -> int:
     "How many starts reached the best optimum."
@@ -232,7 +244,7 @@ def at(self: Envelope,
         g += np.where(inside, weights[j] * np.exp(-((times - j * step) / self.lengthscale)**2), 0)
     return self.scale * softplus(g)
 
-# %% ../nbs/06_envelope.ipynb #06-046
+# %% ../nbs/06_envelope.ipynb #06-048
 def _check_same(envelope, recording): # raises unless both have the same samples and rate
     if (recording.n, recording.rate) != (envelope.n, envelope.rate): raise AudioError(
         f"the recording has {recording.n} samples at {recording.rate:g} Hz; the envelope is of {envelope.n} at {envelope.rate:g} Hz")
@@ -250,7 +262,7 @@ def apply(self: Envelope, carrier: Recording) -> Recording: # in the units of th
     return Recording(carrier.samples * self.values, carrier.rate)
 
 
-# %% ../nbs/06_envelope.ipynb #06-047
+# %% ../nbs/06_envelope.ipynb #06-049
 @patch
 def plot(self: Envelope,
          recording: Recording | None = None, # drawn under the envelope
@@ -275,7 +287,7 @@ def _ipython_display_(self: Envelope):
     plt.close(fig)
     print(self)
 
-# %% ../nbs/06_envelope.ipynb #06-049
+# %% ../nbs/06_envelope.ipynb #06-051
 def _normalised(recording, lengthscale, mu, lower, upper): # (x float64[n] of unit root-mean-square, scale, `InducingGrid`, lengthscale s)
     "What the fast density and Stan's are both given. Raises `AudioError` for silence, `ValueError` for the rest."
     peak = np.abs(recording.samples).max()
@@ -305,10 +317,10 @@ def fit_envelope(
     if not envelope.found_twice: warnings.warn(f"the best of {starts} optima was found only once; more starts may find a better one", stacklevel=2)
     return envelope
 
-# %% ../nbs/06_envelope.ipynb #06-071
+# %% ../nbs/06_envelope.ipynb #06-073
 stan_program = (files("gp_speech") / "envelope.stan").read_text(encoding="utf-8") # the model in Stan's language
 
-# %% ../nbs/06_envelope.ipynb #06-074
+# %% ../nbs/06_envelope.ipynb #06-076
 def unconstrained_log_density(
     v, # float64[m], unbounded
     log_density, # u -> (log density, gradient by u), as `fast_log_density` gives them
@@ -322,7 +334,7 @@ def unconstrained_log_density(
     by_v = gradient * np.exp(log_slope)
     return (value + log_slope.sum(), by_v + 1 - 2 * expit(v)) if adjust_transform else (value, by_v)
 
-# %% ../nbs/06_envelope.ipynb #06-076
+# %% ../nbs/06_envelope.ipynb #06-078
 _stan_thread = ThreadPoolExecutor(1, thread_name_prefix="stan") # its one thread starts with the first call
 
 @dataclass(frozen=True, eq=False)
@@ -339,7 +351,7 @@ class StanEnvelope:
         "The gradient of Stan's log density by v, with |du/dv|."
         return np.array(_stan_thread.submit(self.model.grad_log_prob, list(map(float, v))).result())
 
-# %% ../nbs/06_envelope.ipynb #06-078
+# %% ../nbs/06_envelope.ipynb #06-080
 @contextmanager
 def _stderr_kept(file): # file: open for writing; receives what this process and those it starts write to standard error
     "Send file descriptor 2 to a file for a while."

@@ -122,9 +122,10 @@ def criterion(ordinates: Ordinates, log_likelihood: float, parameters: int) -> f
 # %% ../nbs/07_mixture.ipynb #07-018
 def bounds(ordinates: Ordinates, components: int) -> tuple: # (lower, upper), each shape (3 components + 1,)
     "What n samples can tell apart: limits of the natural parameters."
-    level, bin = np.log(ordinates.I.mean()*ordinates.rate), ordinates.rate/ordinates.n
-    low = level - 37, np.log(2/ordinates.rate), bin
-    high = level + 7, max(np.log(ordinates.n/ordinates.rate), low[1]), ordinates.rate/2 - bin
+    level, rate = np.log(ordinates.I.mean()*ordinates.rate), ordinates.rate
+    slowest, fastest = sorted((rate/ordinates.n, rate/2 - rate/ordinates.n))       # the other way round for 3 samples
+    low = level - 37, np.log(2/rate), slowest
+    high = level + 7, max(np.log(ordinates.n/rate), low[1]), fastest
     return tuple(np.concatenate([np.repeat(limits, components), limits[:1]]) for limits in (low, high))
 
 def step_scale(ordinates: Ordinates, parameters) -> np.ndarray: # shape (parameters,)
@@ -183,7 +184,8 @@ def promises(
         seen[1:] += seen[:0:-1].copy()                            # one of the two bumps of the component
         bump = np.fft.fft(seen).real/rate
         numerator, denominator = (np.fft.ifft(a*np.fft.fft(b)).real[1:N + 1] for a, b in ((surprise, bump), (weight, bump**2)))
-        gains.append(np.where(numerator > 0, ordinates.c*numerator**2/(2*denominator), 0.)); variances.append(numerator/denominator)
+        likely = np.divide(numerator, denominator, out=np.zeros(N), where=(numerator > 0) & (denominator > 0))
+        gains.append(ordinates.c*numerator*likely/2); variances.append(likely)
     return lengthscales, np.array(gains), np.array(variances)
 
 # %% ../nbs/07_mixture.ipynb #07-027
@@ -245,6 +247,7 @@ def fit_whittle(
 ) -> SpectralMixture:
     "Fit a mixture by Whittle likelihood; number of components by BIC. Deterministic."
     ordinates = Ordinates(x, rate, taper, debiased)
+    if not ordinates.I.any(): raise ValueError("fit_whittle: all power is at 0 Hz or at half the rate, where there is no ordinate")
     parameters = np.log([ordinates.I.mean()*ordinates.rate])      # white noise at the right level: the exact optimum for 0 components
     start = parameters, ordinates.log_likelihood(ordinates.expected(parameters))
     with threadpool_limits(1, "blas"):                            # the matrices are small: threads would only wait for each other
@@ -275,6 +278,7 @@ def fit_adam(
     import tensorflow as tf
     x, rate = samples_and_rate(x, rate)
     w, I = periodogram(x, rate)
+    if not I.all(): raise ValueError(f"fit_adam: {np.sum(I == 0)} of {len(I)} ordinates are 0 and have no logarithm")
     fixed, free = seed_frequencies(w, I)
     Q, power = len(fixed) + len(free), I.mean()*rate
     start = np.concatenate([np.full(Q, np.log(power/Q)), np.full(Q, np.log(.005)), free/100, [np.log(np.median(I)*rate)]])
@@ -311,7 +315,7 @@ def fit_mixture(
     method="whittle",  # "whittle", or "adam" for the seed's recipe
     **options,         # passed to `fit_whittle` or `fit_adam`
 ) -> SpectralMixture:
-    "Fit a spectral mixture to a stretch of sound; raises `ValueError` if it is shorter than 3 samples, not finite, or constant."
+    "Fit a spectral mixture to a stretch of sound; raises `ValueError` if it is shorter than 3 samples, not finite, or constant, or has no ordinate with power."
     if method not in ("whittle", "adam"): raise ValueError(f"method: {method!r} is neither 'whittle' nor 'adam'")
     x, rate = samples_and_rate(x, rate)
     if len(x) < 3: raise ValueError(f"fit_mixture: needs at least 3 samples, got {len(x)}")

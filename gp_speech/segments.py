@@ -20,9 +20,10 @@ class Segmentation:
     rate: float            # samples per second in Hz
 
     def __post_init__(self):
-        boundaries = np.array(self.boundaries)
-        if boundaries.ndim != 1 or len(boundaries) < 2 or boundaries[0] != 0 or np.any(np.diff(boundaries) < 1) or np.any(boundaries != np.round(boundaries)):
+        boundaries = np.array(self.boundaries, dtype=float)
+        if boundaries.ndim != 1 or len(boundaries) < 2 or boundaries[0] != 0 or not np.all(np.diff(boundaries) >= 1) or np.any(boundaries != np.round(boundaries)) or not boundaries[-1] < 2**53:
             raise ValueError(f"boundaries: whole numbers that start at 0 and increase are needed, got {boundaries}")
+        if not (np.isfinite(self.rate) and self.rate > 0): raise ValueError(f"rate: a positive number of Hz is needed, got {self.rate}")
         boundaries = boundaries.astype(np.int64)
         boundaries.flags.writeable = False
         object.__setattr__(self, "boundaries", boundaries)

@@ -87,16 +87,17 @@ def circulant_eigenvalues(
     largest: int=LARGEST_EMBEDDING, # most points on the circle
 ) -> tuple:      # (eigenvalues of shape (M//2 + 1,), M): M even; the other half is their mirror image
     "Eigenvalues of the smallest non-negative circulant embedding; raises `ValueError` if none has at most `largest` points."
-    M = 2*next_fast_len(max(n - 1, 1), real=True)
+    M, smallest = 2*next_fast_len(max(n - 1, 1), real=True), None
     while M <= largest:
         row = np.asarray(kernel(np.arange(M//2 + 1)/rate), dtype=float)
         if not np.isfinite(row).all(): raise ValueError("kernel: not finite at some lag")
         values = rfft(np.concatenate([row, row[-2:0:-1]])).real
         rounding = 4*np.finfo(float).eps*np.log2(M)*np.abs(row).sum()
         if values.min() >= -rounding: return np.where(values < 0, 0., values), M
+        smallest = values.argmin()*rate/M, values.min()/rate
         M = 2*next_fast_len(M, real=True)
-    worst = values.argmin()*rate/len(row)/2
-    raise ValueError(f"kernel: not positive definite within {largest} points: the density at {worst:.1f} Hz is {values.min()/rate:.3g}")
+    if smallest is None: raise ValueError(f"n: {n} samples need {M} points on the circle; at most {largest} are allowed")
+    raise ValueError(f"kernel: not positive definite within {largest} points: the density at {smallest[0]:.1f} Hz is {smallest[1]:.3g}")
 
 # %% ../nbs/03_simulation.ipynb #03-016
 def draw(

@@ -8,7 +8,6 @@ __all__ = ['samples_and_rate', 'periodogram', 'spectrum', 'lag_weights', 'expect
 
 # %% ../nbs/01_spectrum.ipynb #01-003
 import numpy as np
-from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 from .audio import Recording
 
@@ -120,10 +119,11 @@ def spectrogram(
     x, rate = samples_and_rate(x, rate)
     m, hop = max(4, round(window*rate)), max(1, round(step*rate))
     if len(x) < m: raise ValueError(f"spectrogram: a window of {window:g} s needs {m} samples, got {len(x)}")
-    transform = ShortTimeFFT(hann(m, sym=False), hop, rate, scale_to="psd")
-    first, last = transform.lower_border_end[1], transform.upper_border_begin(len(x))[1]
-    power = np.abs(transform.stft(x, p0=first, p1=max(last, first + 1)))**2
-    return np.arange(first, first + power.shape[1])*transform.delta_t, transform.f, power
+    taper = hann(m, sym=False)
+    taper /= np.sqrt(np.sum(taper**2))
+    columns = np.lib.stride_tricks.sliding_window_view(x, m)[::hop]
+    power = np.abs(np.fft.rfft(columns*taper, axis=1).T)**2/rate
+    return (np.arange(len(columns))*hop + m/2)/rate, np.fft.rfftfreq(m, 1/rate), power
 
 def plot_spectrogram(
     x,              # `Recording`, or samples of shape (n,)

@@ -23,7 +23,7 @@ from .segments import Segmentation, find_segments
 
 # %% ../nbs/09_synthesis.ipynb #09-006
 LONGEST = 60.    # longest recording that can be fitted and drawn, in seconds
-LARGEST = 2**24  # and its most samples
+LARGEST = 12_000_000 # and its most samples
 PAST = 256       # samples of what came before, from which the next segment goes on
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +74,7 @@ def fit(cls: SpeechModel,
     progress=True,          # show bars?
     **options,              # passed to `fit_mixture`
 ) -> SpeechModel:
-    "Fit the model to a recording; raises `AudioError` for one that is silent, longer than 60 s or 2^24 samples, or shorter than 3 samples."
+    "Fit the model to a recording; raises `AudioError` for one that is silent, longer than 60 s or 12,000,000 samples, or shorter than 3 samples."
     if recording.duration > LONGEST: raise AudioError(f"the recording lasts {recording.duration:.1f} s; at most {LONGEST:g} s can be fitted at once")
     if recording.n > LARGEST: raise AudioError(f"the recording has {recording.n} samples; at most {LARGEST} can be fitted at once")
     if recording.n < 3: raise AudioError(f"the recording has {recording.n} samples; at least 3 are needed")
@@ -154,9 +154,11 @@ def read_arrays(path) -> dict: # name to array
     except ModelError: raise
     except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, MemoryError, zipfile.zlib.error) as error:
         raise ModelError(f"{path}: corrupted, or not a model file: {error}") from None
+    wrong = [name for name, value in arrays.items() if not isinstance(value, np.ndarray) or (name != "schema" and value.dtype.kind not in "fiu")]
+    if wrong: raise ModelError(f"{path}: {wrong[0][:60]!r} is not an array of real numbers")
     schema = str(arrays["schema"]) if "schema" in arrays and arrays["schema"].dtype.kind == "U" else "none"
     if schema != SCHEMA: raise ModelError(f"{path}: schema is {schema[:60]!r}; {SCHEMA!r} is needed")
-    if set(arrays) != MODEL_ARRAYS: raise ModelError(f"{path}: arrays {sorted(set(arrays) ^ MODEL_ARRAYS)} are missing or unknown")
+    if (odd := sorted(set(arrays) ^ MODEL_ARRAYS)): raise ModelError(f"{path}: {len(odd)} arrays are missing or unknown, such as {odd[0][:60]!r}")
     return arrays
 
 # %% ../nbs/09_synthesis.ipynb #09-026
@@ -169,8 +171,9 @@ def load(cls: SpeechModel,
     arrays = read_arrays(path)
     try:
         values = {name: arrays[f"envelope_{name}"] for name in ENVELOPE_FIELDS}
-        envelope = Envelope(**{name: value if value.ndim else value.item() for name, value in values.items()})
-        if not 3 <= envelope.n <= min(LARGEST, LONGEST*envelope.rate): raise ValueError(f"it claims {envelope.n} samples at {envelope.rate:g} Hz")
+        values = {name: value if value.ndim else value.item() for name, value in values.items()}
+        if not 3 <= values["n"] <= min(LARGEST, LONGEST*values["rate"]): raise ValueError(f"it claims {values['n']} samples at {values['rate']} Hz")
+        envelope = Envelope(**values)
         ends = np.cumsum(arrays["components"])
         if np.any(arrays["components"] < 0) or ends[-1] != len(arrays["variances"]): raise ValueError("components do not add up")
         parts = (np.split(arrays[name], ends[:-1]) for name in ("variances", "lengthscales", "frequencies"))

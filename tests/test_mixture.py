@@ -167,8 +167,12 @@ def test_odd_sounds_give_a_mixture_or_an_error_never_a_nan(kind):
 @pytest.mark.parametrize("kind", ["bin", "tone", "impulse", "ramp", "alternating", "square"])
 def test_odd_sounds_in_every_way(kind, taper, debiased):
     for n in (3, 4, 5, 16, 17, 100):
-        if np.ptp(odd_sounds(n)[kind]) == 0: continue
-        mixture = fit_mixture(odd_sounds(n)[kind], rate, taper=taper, debiased=debiased)
+        x = odd_sounds(n)[kind]
+        if np.ptp(x) == 0: continue
+        if not periodogram(x/x.std(), rate, sine_taper(n) if taper else None)[1].any():     # alternating, even n, no taper
+            with pytest.raises(ValueError, match="where there is no ordinate"): fit_mixture(x, rate, taper=taper, debiased=debiased)
+            continue
+        mixture = fit_mixture(x, rate, taper=taper, debiased=debiased)
         assert np.isfinite(mixture.variance) and mixture.variance > 0
 
 
