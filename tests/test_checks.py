@@ -69,12 +69,10 @@ def test_one_lost_run_is_not_hidden():
     (dict(parametrisation="sqrt"), "parametrisation: 'sqrt'"), (dict(runs=1), "runs"), (dict(steps=70), "steps"), (dict(steps=0), "steps"),
     (dict(start=(1., 2.)), "start"), (dict(start=(1., -2., 1.)), "start"), (dict(truth=(1., np.nan, 1.)), "truth")])
 def test_wrong_arguments(arguments, message):
-    pytest.importorskip("tensorflow")
     with pytest.raises(ValueError, match=message): convergence_check(**arguments)
 
 
 def test_a_fit_repeats_and_types_agree():
-    pytest.importorskip("tensorflow")
     first, again, single = (convergence_check(steps=200, runs=3, dtype=dtype, rng=generator(5)) for dtype in ("float64", "float64", "float32"))
     assert np.array_equal(first.track, again.track) and first.track.shape == (5, 3, 3)
     assert np.allclose(first.track, single.track, rtol=1e-2)
@@ -83,7 +81,7 @@ def test_a_fit_repeats_and_types_agree():
 @pytest.mark.parametrize("loss", ["squares", "log_squares", "whittle"])
 @pytest.mark.parametrize("curve", ["expected", "density"])
 def test_losses_against_numpy(loss, curve):
-    tf = pytest.importorskip("tensorflow")
+    import tensorflow as tf
     from gp_speech.checks import loss_function
     from gp_speech.spectrum import expected_periodogram
     parameters = generator(1).uniform(.2, .6, (4, 3))
@@ -98,7 +96,6 @@ def test_losses_against_numpy(loss, curve):
 
 
 def test_runs_do_not_touch_each_other():
-    pytest.importorskip("tensorflow")
     from gp_speech.checks import _adam, _streams, loss_function
     stream = _streams(.5, .5, 2., 100, 20., 2, 3, generator(3))
     lost = stream.copy()

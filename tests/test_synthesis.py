@@ -196,7 +196,7 @@ def good(tmp_path_factory):
 
 def refused(path, message=""):
     "`load` refuses the file in one line that names it; returns the line."
-    with pytest.raises(ModelError, match=message) as caught: SpeechModel.load(path)
+    with pytest.raises(ModelError, match=message or None) as caught: SpeechModel.load(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 600
     return str(caught.value)
 
@@ -300,8 +300,7 @@ def npy_header(shape, descr="<f8"):
 @pytest.mark.parametrize("shape, descr", [((2**40,), "<f8"), ((2**62,), "<f8"), ((2**33, 2**33), "<f8"), ((-1,), "<f8"), ((2**27,), "<f8"), ((3,), "<U1000000000")])
 def test_a_header_that_promises_too_much(shape, descr, good, tmp_path):
     path = changed(good, tmp_path/"model.npz", without=["variances"])
-    try: header = npy_header(shape, descr)
-    except ValueError: pytest.skip("NumPy does not write this header")
+    header = npy_header(shape, descr)
     with zipfile.ZipFile(path, "a") as archive: archive.writestr("variances.npy", header + bytes(80))
     def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == "darwin" else 1024)
     before = peak()
