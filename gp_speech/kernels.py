@@ -187,3 +187,14 @@ def __repr__(self: SpectralMixture):
     rows = [f"  {p:8.1f} Hz  lengthscale {1000*l:8.2f} ms  variance {v:.4g}"
             for v, l, p in zip(self.variances, self.lengthscales, self.frequencies)]
     return "\n".join([head, *rows])
+
+# %% ../nbs/02_kernels.ipynb #02-029
+@patch
+def _ipython_display_(self: SpectralMixture):
+    "The density and the parameters, shown when a mixture is the last value of a cell."
+    from IPython.display import display
+    import matplotlib.pyplot as plt
+    figure = self.plot().figure
+    display(figure)
+    plt.close(figure)
+    print(self)

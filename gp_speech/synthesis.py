@@ -92,7 +92,36 @@ def __repr__(self: SpeechModel):
     return (f"SpeechModel: {self.duration:.3g} s at {self.rate:g} Hz, {len(self.segmentation)} segments, {self.components.sum()} components, "
             f"{numbers} numbers for {self.envelope.n} samples")
 
-# %% ../nbs/09_synthesis.ipynb #09-014
+# %% ../nbs/09_synthesis.ipynb #09-012
+@patch
+def plot(self: SpeechModel,
+    ax=None,        # Matplotlib axes; a new figure if None
+    decibels=70,    # range shown below the loudest point, in dB
+):  # the axes
+    "Expected power over time (s) and frequency (kHz), envelope squared times spectral density, in steps of 2 dB; segments as white lines."
+    import matplotlib.pyplot as plt
+    if ax is None: _, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
+    times, frequencies = np.linspace(0, self.duration, 1000, endpoint=False), np.linspace(0, self.rate/2, 400)
+    which = np.searchsorted(self.segmentation.times, times, side="right") - 1
+    power = np.array([m.density(frequencies) for m in self.mixtures]).T[:, which]*self.envelope.at(times)**2
+    image = ax.imshow(10*np.log10(np.maximum(power/power.max(), 1e-30)), origin="lower", aspect="auto", cmap=plt.get_cmap("magma", round(decibels/2)),
+                      vmin=-decibels, vmax=0, extent=(0, self.duration, 0, self.rate/2000))
+    for t in self.segmentation.times[1:-1]: ax.axvline(t, color="white", lw=.4)
+    ax.set(xlabel="time (s)", ylabel="frequency (kHz)")
+    ax.figure.colorbar(image, ax=ax, label="dB", pad=.01)
+    return ax
+
+@patch
+def _ipython_display_(self: SpeechModel):
+    "What the model expects, and its size in numbers, shown when a model is the last value of a cell."
+    from IPython.display import display
+    import matplotlib.pyplot as plt
+    figure = self.plot().figure
+    display(figure)
+    plt.close(figure)
+    print(self)
+
+# %% ../nbs/09_synthesis.ipynb #09-016
 @patch
 def sample_carriers(self: SpeechModel,
     rng: np.random.Generator, # source of the white noise
@@ -117,7 +146,7 @@ def sample(self: SpeechModel,
     with threadpool_limits(1, "blas"): carriers = self.sample_carriers(rng, n)
     return [Recording(amplitude*carrier, self.rate) for carrier in carriers]
 
-# %% ../nbs/09_synthesis.ipynb #09-023
+# %% ../nbs/09_synthesis.ipynb #09-025
 SCHEMA = "gp_speech SpeechModel 1"     # what a file must say it is
 LARGEST_FILE = 2**28                   # bytes of unpacked arrays that `load` accepts
 
@@ -137,7 +166,7 @@ def save(self: SpeechModel,
     with replacing(path) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **{name: np.asarray(value) for name, value in arrays.items()})
 
-# %% ../nbs/09_synthesis.ipynb #09-025
+# %% ../nbs/09_synthesis.ipynb #09-027
 MODEL_ARRAYS = {f"envelope_{name}" for name in ENVELOPE_FIELDS} | {
     "schema", "boundaries", "components", "variances", "lengthscales", "frequencies", "noise"}
 
@@ -161,7 +190,7 @@ def read_arrays(path) -> dict: # name to array
     if (odd := sorted(set(arrays) ^ MODEL_ARRAYS)): raise ModelError(f"{path}: {len(odd)} arrays are missing or unknown, such as {odd[0][:60]!r}")
     return arrays
 
-# %% ../nbs/09_synthesis.ipynb #09-026
+# %% ../nbs/09_synthesis.ipynb #09-028
 @patch(cls_method=True)
 def load(cls: SpeechModel,
     path, # file written by `SpeechModel.save`
@@ -181,7 +210,7 @@ def load(cls: SpeechModel,
         return cls(envelope, Segmentation(arrays["boundaries"], envelope.rate), mixtures)
     except (ValueError, TypeError, IndexError, OverflowError) as error: raise ModelError(f"{path}: not a usable model: {error}") from None
 
-# %% ../nbs/09_synthesis.ipynb #09-030
+# %% ../nbs/09_synthesis.ipynb #09-032
 def log_spectral_distance(
     original: Recording,
     draws,               # list of `Recording` of the same length and rate; their power is averaged
