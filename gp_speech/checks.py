@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import chi2
 from tqdm import tqdm
 from fastcore.basics import patch
+from .audio import show_figure
 from .spectrum import periodogram, expected_periodogram
 from .kernels import Kernel
 from .simulation import draw
@@ -97,11 +98,7 @@ def plot(self: SpectrumCheck,
 @patch
 def _ipython_display_(self: SpectrumCheck):
     "The figure and the numbers, shown when a check is the last value of a cell."
-    from IPython.display import display
-    from matplotlib import pyplot as plt
-    figure = self.plot()[0].figure
-    display(figure)
-    plt.close(figure)
+    show_figure(self.plot()[0].figure)
     print(self)
 
 # %% ../nbs/04_spectrum_check.ipynb #04-013
@@ -124,6 +121,7 @@ from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
 from tqdm import tqdm
+from .audio import show_figure
 from .kernels import Kernel, compile_family
 from .simulation import draw
 from .spectrum import periodogram, expected_from_covariances
@@ -210,11 +208,7 @@ def plot(self: ConvergenceCheck,
 @patch
 def _ipython_display_(self: ConvergenceCheck):
     "The figure and the numbers, shown when a check is the last value of a cell."
-    from IPython.display import display
-    from matplotlib import pyplot as plt
-    figure = self.plot()[0].figure
-    display(figure)
-    plt.close(figure)
+    show_figure(self.plot()[0].figure)
     print(self)
 
 # %% ../nbs/05_convergence_check.ipynb #05-013

@@ -22,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit
 from tqdm import tqdm
 
-from .audio import AudioError, Recording
+from .audio import AudioError, Recording, show_figure
 
 # %% ../nbs/06_envelope.ipynb #06-009
 def softplus(
@@ -280,11 +280,7 @@ def plot(self: Envelope,
 @patch
 def _ipython_display_(self: Envelope):
     "Its curves and its description, shown when an envelope is the last value of a cell."
-    from IPython.display import display
-    from matplotlib import pyplot as plt
-    fig = self.plot().figure
-    display(fig)
-    plt.close(fig)
+    show_figure(self.plot().figure)
     print(self)
 
 # %% ../nbs/06_envelope.ipynb #06-051

@@ -10,6 +10,7 @@ __all__ = ['FAMILIES', 'symbols', 'profile', 'covariance_expression', 'density_e
 from dataclasses import dataclass
 from functools import lru_cache
 import numpy as np
+from .audio import show_figure
 from .spectrum import periodogram
 
 # %% ../nbs/02_kernels.ipynb #02-006
@@ -192,9 +193,5 @@ def __repr__(self: SpectralMixture):
 @patch
 def _ipython_display_(self: SpectralMixture):
     "The density and the parameters, shown when a mixture is the last value of a cell."
-    from IPython.display import display
-    import matplotlib.pyplot as plt
-    figure = self.plot().figure
-    display(figure)
-    plt.close(figure)
+    show_figure(self.plot().figure)
     print(self)

@@ -13,7 +13,7 @@ import numpy as np
 from fastcore.basics import patch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
-from .audio import Recording, AudioError, replacing
+from .audio import Recording, AudioError, replacing, show_figure
 from .spectrum import spectrogram, plot_spectrogram
 from .kernels import SpectralMixture
 from .simulation import draw, draw_following
@@ -114,11 +114,7 @@ def plot(self: SpeechModel,
 @patch
 def _ipython_display_(self: SpeechModel):
     "What the model expects, and its size in numbers, shown when a model is the last value of a cell."
-    from IPython.display import display
-    import matplotlib.pyplot as plt
-    figure = self.plot().figure
-    display(figure)
-    plt.close(figure)
+    show_figure(self.plot().figure)
     print(self)
 
 # %% ../nbs/09_synthesis.ipynb #09-016
