@@ -174,7 +174,7 @@ def plot(self: SpectralMixture,
     import matplotlib.pyplot as plt
     if ax is None: _, ax = plt.subplots(figsize=(8, 2.8))
     if recording is not None:
-        w, ordinates = periodogram(recording, None if hasattr(recording, "rate") else self.rate)
+        w, ordinates = periodogram(recording, self.rate)
         ax.semilogy(w, ordinates, lw=.5, color="C7", label="periodogram")
     w = np.linspace(0, self.rate/2, 2000)
     ax.semilogy(w, self.density(w), color="C3", label=f"density, {len(self.variances)} components")

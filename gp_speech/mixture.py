@@ -97,7 +97,7 @@ def residuals(
     debiased=True, # relative to E[I], or to the density?
 ) -> np.ndarray:   # shape (ceil(n/2) - 1,): I / expected I; close to Exp(1) if the mixture is right
     "Periodogram relative to what the mixture expects."
-    ordinates = Ordinates(x, None if hasattr(x, "rate") else mixture.rate, taper, debiased)
+    ordinates = Ordinates(x, mixture.rate, taper, debiased)
     return ordinates.I/ordinates.expected(pack(mixture))
 
 def whittle(
@@ -107,12 +107,12 @@ def whittle(
     debiased=True, # relative to E[I], or to the density?
 ) -> float:        # nats
     "Whittle log-likelihood of a stretch of sound under a mixture (Whittle 1953; debiased: Sykulski et al. 2019)."
-    ordinates = Ordinates(x, None if hasattr(x, "rate") else mixture.rate, taper, debiased)
+    ordinates = Ordinates(x, mixture.rate, taper, debiased)
     return float(ordinates.log_likelihood(ordinates.expected(pack(mixture))))
 
 def bic(mixture: SpectralMixture, x, taper=True, debiased=True) -> float:
     "Bayesian information criterion of a mixture on a stretch of sound; lower is better. Arguments as `whittle`."
-    ordinates = Ordinates(x, None if hasattr(x, "rate") else mixture.rate, taper, debiased)
+    ordinates = Ordinates(x, mixture.rate, taper, debiased)
     return criterion(ordinates, ordinates.log_likelihood(ordinates.expected(pack(mixture))), 3*len(mixture.variances) + 1)
 
 def criterion(ordinates: Ordinates, log_likelihood: float, parameters: int) -> float:
@@ -215,7 +215,7 @@ def grow(ordinates: Ordinates, parameters, log_likelihood, most_components) -> t
     "Add components while BIC falls."
     batch = 8
     while len(parameters)//3 < most_components:
-        worth = 1.5*np.log(max(ordinates.c*len(ordinates.w), 1.))
+        worth = criterion(ordinates, 0., 3)/2             # what three parameters cost, in nats
         proposals = missing_components(ordinates, ordinates.expected(parameters), min(batch, most_components - len(parameters)//3), worth)
         if not proposals: break
         trial, value = climb(ordinates, joined(parameters, proposals), tolerance=.1, steps=10)

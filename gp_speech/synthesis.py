@@ -61,7 +61,7 @@ def components(self: SpeechModel) -> np.ndarray: # shape (segments,)
 # %% ../nbs/09_synthesis.ipynb #09-009
 def fit_segment(x, rate, **options) -> SpectralMixture:
     "`fit_mixture`, with variance zero as the answer for a stretch in which nothing varies or that is too short to vary."
-    if len(x) < 3 or np.ptp(x) <= 1e-12*np.abs(x).max(): return SpectralMixture([], [], [], 0., rate)
+    if len(x) < 3 or x.std() <= 1e-12*np.abs(x).max(): return SpectralMixture([], [], [], 0., rate)
     return fit_mixture(x, rate, **options)
 
 @patch(cls_method=True)
