@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FAMILIES', 'symbols', 'profile', 'covariance_expression', 'density_expression', 'with_decimals', 'compile_family',
-           'Kernel', 'SpectralMixture']
+           'Kernel', 'SpectralMixture', 'phases']
 
 # %% ../nbs/02_kernels.ipynb #02-003
 from dataclasses import dataclass
@@ -195,3 +195,29 @@ def _ipython_display_(self: SpectralMixture):
     "The density and the parameters, shown when a mixture is the last value of a cell."
     show_figure(self.plot().figure)
     print(self)
+
+# %% ../nbs/02_kernels.ipynb #02-033b
+def phases(
+    frequencies,  # in Hz, shape (...)
+    n: int,       # number of lags
+    rate: float,  # samples per second in Hz
+) -> np.ndarray:  # complex, shape (..., n): exp(2 pi i p t/rate) for t = 0 ... n-1
+    "Unit phasors on a grid, each the product of a coarse step and a fine one; right to a few units of rounding at every lag."
+    block = int(np.ceil(np.sqrt(n)))
+    per_sample = np.asarray(frequencies, dtype=float)[..., None]/rate
+    rough = np.round(per_sample*2**26)/2**26                       # few enough digits for a product without rounding
+    def phasors(t): return np.exp(2j*np.pi*(rough*t % 1 + (per_sample - rough)*t))
+    coarse, fine = phasors(np.arange(0, n, block)), phasors(np.arange(block))
+    return (coarse[..., :, None]*fine[..., None, :]).reshape(*per_sample.shape[:-1], -1)[..., :n]
+
+@patch
+def covariances(self: SpectralMixture,
+    n: int,       # number of lags, at least 1
+) -> np.ndarray:  # shape (n,): covariances at lags 0 ... n-1 samples
+    "`kernel` on the grid, each component over the lags at which it is not zero to rounding (error below 1e-21 k(0))."
+    k = np.zeros(n)
+    k[0] = self.noise
+    for v, l, p in zip(self.variances, self.lengthscales*self.rate, self.frequencies):
+        reach = min(n, int(7*l) + 1)
+        k[:reach] += v*np.exp(-(np.arange(reach)/l)**2)*phases(p, reach, self.rate).real
+    return k

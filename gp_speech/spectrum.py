@@ -8,6 +8,7 @@ __all__ = ['samples_and_rate', 'periodogram', 'spectrum', 'lag_weights', 'expect
 
 # %% ../nbs/01_spectrum.ipynb #01-003
 import numpy as np
+from scipy.fft import rfft
 from scipy.signal.windows import hann
 from .audio import Recording
 
@@ -82,9 +83,8 @@ def expected_from_covariances(
 ) -> np.ndarray: # shape (..., ceil(n/2) - 1): power per Hz
     "As `expected_periodogram`, from covariances already evaluated; linear in them."
     n = covariances.shape[-1]
-    folded = covariances*(lag_weights(n, taper) if weights is None else weights)
-    folded[..., 1:] += folded[..., :0:-1].copy()
-    return np.fft.rfft(folded)[..., 1:(n + 1)//2].real/rate
+    both_sides = np.where(np.arange(n) > 0, 2, 1)*(lag_weights(n, taper) if weights is None else weights)/rate
+    return rfft(covariances*both_sides, overwrite_x=True)[..., 1:(n + 1)//2].real
 
 # %% ../nbs/01_spectrum.ipynb #01-023
 def expected_periodogram_dense(

@@ -11,12 +11,11 @@ import os, zipfile
 from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 from .audio import Recording, AudioError, replacing, show_figure
 from .spectrum import spectrogram, plot_spectrogram
 from .kernels import SpectralMixture
-from .simulation import draw, draw_following
+from .simulation import blas, draw, draw_following
 from .envelope import Envelope, fit_envelope
 from .mixture import fit_mixture
 from .segments import Segmentation, find_segments
@@ -127,8 +126,8 @@ def sample_carriers(self: SpeechModel,
     pieces = []
     for piece, mixture in zip(self.segmentation, self.mixtures):
         length = piece.stop - piece.start
-        if not pieces: pieces.append(draw(mixture.kernel, length, self.rate, rng, draws=n))
-        else: pieces.append(draw_following(mixture.kernel, np.concatenate(pieces[-PAST:], axis=1)[:, -PAST:], length, self.rate, rng))
+        if not pieces: pieces.append(draw(mixture, length, self.rate, rng, draws=n))
+        else: pieces.append(draw_following(mixture, np.concatenate(pieces[-PAST:], axis=1)[:, -PAST:], length, self.rate, rng))
     return np.concatenate(pieces, axis=1)
 
 @patch
@@ -139,7 +138,7 @@ def sample(self: SpeechModel,
     "Draw new recordings from the model."
     if n < 1: raise ValueError(f"sample: at least 1 draw is needed, got {n}")
     amplitude = self.envelope.values
-    with threadpool_limits(1, "blas"): carriers = self.sample_carriers(rng, n)
+    with blas().limit(limits=1, user_api="blas"): carriers = self.sample_carriers(rng, n)
     return [Recording(amplitude*carrier, self.rate) for carrier in carriers]
 
 # %% ../nbs/09_synthesis.ipynb #09-025

@@ -92,7 +92,30 @@ def test_the_truth_is_likelier_than_what_is_near(taper, debiased):
         assert whittle(truth, x, taper, debiased) > whittle(other, x, taper, debiased)
 
 
+def test_what_is_remembered_is_what_is_computed():
+    rng = generator(9)
+    ordinates = Ordinates(rng.normal(size=300), rate)
+    for _ in range(400):                                   # more components than are remembered
+        parameters = pack(random_mixture(rng, 4))
+        first = ordinates.jacobian(parameters)
+        assert np.array_equal(first, ordinates.jacobian(parameters)) and len(ordinates.remembered) <= 510
+    assert np.array_equal(first, Ordinates(rng.normal(size=300), rate).jacobian(parameters))
+
+
 # climbing
+
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(seed=seeds, n=st.integers(20, 300), components=st.integers(1, 5))
+def test_only_what_is_free_moves(seed, n, components):
+    rng = generator(seed)
+    ordinates = Ordinates(draw(random_mixture(rng, 3), n, rate, rng), rate)
+    start = np.clip(pack(random_mixture(rng, components)), *bounds(ordinates, components))
+    free = rng.random(components) < .5
+    found, value = climb(ordinates, start, free=free)
+    assert np.array_equal(found[:-1].reshape(3, -1)[:, ~free], start[:-1].reshape(3, -1)[:, ~free])
+    assert value >= ordinates.log_likelihood(ordinates.expected(start))
+    assert np.array_equal(climb(ordinates, start, free=np.ones(components, dtype=bool))[0], climb(ordinates, start)[0])
+
 
 @settings(deadline=None, max_examples=30, derandomize=True)
 @given(seed=seeds, n=st.integers(3, 120), components=st.integers(0, 4), taper=st.booleans(), debiased=st.booleans(), kind=st.sampled_from(list(odd_sounds(3))))
@@ -143,7 +166,7 @@ def test_grow_and_prune_lower_bic(seed, n, components):
 
 def test_missing_components_are_where_they_are_missing():
     truth = SpectralMixture([1., 1.], [.01, .01], [1000., 3000.], .01, rate)
-    ordinates = Ordinates(draw(truth.kernel, 4000, rate, generator(4)), rate)
+    ordinates = Ordinates(draw(truth, 4000, rate, generator(5)), rate)
     proposals = missing_components(ordinates, np.full(len(ordinates.w), ordinates.I.mean()), 2, 0.)
     assert sorted(round(p[2]/500)*500 for p in proposals) == [1000, 3000] and np.all(np.isfinite(proposals))
     assert missing_components(ordinates, ordinates.I, 5, 0.) == []                     # nothing is missing

@@ -5,8 +5,8 @@ from hypothesis import given, settings, strategies as st
 from scipy.linalg import toeplitz
 
 from gp_speech.kernels import Kernel, SpectralMixture, symbols
-from gp_speech.simulation import (SimulationData, backward_factor, circulant_eigenvalues, draw, draw_dense, draw_following,
-                                  following_moments_dense, plausible_length)
+from gp_speech.simulation import (SimulationData, backward_factor, circulant_eigenvalues, colour, condition, condition_dense, covariances,
+                                  draw, draw_dense, draw_following, embedding_matrix, known_samples, plausible_length)
 
 rate = 8000.
 seeds = st.integers(0, 2**32 - 1)
@@ -116,6 +116,144 @@ def test_many_draws_have_the_variance():
     assert np.all(np.abs(products.mean(1) - k) < 4.5*products.std(1)/200)
 
 
+# conditioning
+
+def following_dense(mixture, past, n):
+    "Mean and covariance of the n samples after a past."
+    m = len(past)
+    mean, covariance = condition_dense(mixture, np.arange(m), past, m + n, rate)
+    return mean[m:], covariance[m:, m:]
+
+
+def some_of(rng, n, which):
+    "Indices of known samples, not in order."
+    if which == "random": return rng.permutation(n)[:rng.integers(1, n + 1)]
+    start, stop = np.sort(rng.integers(0, n + 1, 2))
+    inside = (np.arange(n) >= start) & (np.arange(n) < stop)
+    return rng.permutation(np.flatnonzero({"gap": ~inside, "piece": inside, "all": np.ones(n, dtype=bool)}[which]))
+
+
+def conditioned_every_way(monkeypatch, *arguments, **options):
+    "By a Cholesky factor, by the precision of what is missing, and by conjugate gradients on the known samples."
+    import gp_speech.simulation as simulation
+    yield condition(*arguments, **options)
+    monkeypatch.setattr(simulation.Known, "FEW", -1)
+    monkeypatch.setattr(simulation.Known, "MANY", -1)
+    yield condition(*arguments, **options)
+    monkeypatch.setattr(simulation.Known, "RANGE", 1.)
+    yield condition(*arguments, **options)
+    monkeypatch.undo()
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(seed=seeds, n=st.integers(1, 120), components=st.integers(0, 4), which=st.sampled_from(["random", "gap", "piece", "all"]), noise=st.sampled_from([0., 1e-3, 1.]))
+def test_condition_is_the_dense_formula(seed, n, components, which, noise):
+    rng = generator(seed)
+    mixture, observed = random_mixture(rng, components), some_of(rng, n, which)
+    values = draw(mixture, n, rate, rng)[observed]
+    exact, covariance = condition_dense(mixture, observed, values, n, rate, noise)
+    with pytest.MonkeyPatch.context() as patch:
+        for posterior in conditioned_every_way(patch, mixture, observed, values, n, rate, noise):
+            assert posterior.residual <= 1e-10 and posterior.mean.shape == (n,)
+            assert np.abs(posterior.mean - exact).max() <= 1e-8
+            assert np.abs(posterior.variance() - np.diag(covariance)).max() <= 1e-9*mixture.variance
+
+
+@settings(deadline=None, max_examples=10, derandomize=True)
+@given(seed=seeds, n=st.integers(1, 14), which=st.sampled_from(["random", "gap", "piece", "all"]), noise=st.sampled_from([0., .1]))
+def test_conditioned_draws_have_exactly_the_moments(seed, n, which, noise):
+    rng = generator(seed)
+    mixture, observed = random_mixture(rng, 2), some_of(rng, n, which)
+    values = rng.normal(size=len(observed))
+    exact = condition_dense(mixture, observed, values, n, rate, noise)
+    with pytest.MonkeyPatch.context() as patch:
+        for posterior in conditioned_every_way(patch, mixture, observed, values, n, rate, noise):
+            mean, covariance = moments(posterior.draw)
+            assert np.abs(mean - exact[0]).max() < 1e-7 and np.abs(covariance - exact[1]).max() < 1e-7
+
+
+@settings(deadline=None, max_examples=8, derandomize=True)
+@given(seed=seeds, share=st.sampled_from([.02, .1, .5]), noise=st.sampled_from([0., 1e-2]))
+def test_condition_on_two_thousand_samples(seed, share, noise):
+    rng, n = generator(seed), 2000
+    mixture = random_mixture(rng, 6, noise=10.**rng.uniform(-5, -1))
+    lost = rng.random(n) < share
+    lost[700:700 + rng.integers(0, 300)] = True
+    observed = np.flatnonzero(~lost)
+    values = draw(mixture, n, rate, rng)[observed]
+    posterior = condition(mixture, observed, values, n, rate, noise)
+    assert posterior.residual <= 1e-10 and np.abs(posterior.mean - condition_dense(mixture, observed, values, n, rate, noise)[0]).max() <= 1e-8
+
+
+def test_variances_are_bounded_from_both_sides():
+    rng, n = generator(1), 4300
+    mixture = SpectralMixture([1., .3], [.002, .001], [300., 1500.], .05, rate)
+    for noise in (.1,):
+        observed = np.flatnonzero(rng.random(n) > .2)
+        posterior = condition(mixture, observed, draw(mixture, n, rate, rng)[observed], n, rate, noise)
+        lower, upper = posterior.variance_bounds(tolerance=1e-6, progress=False)
+        exact = np.diag(condition_dense(mixture, observed, np.zeros(len(observed)), n, rate, noise)[1])
+        assert np.all(lower <= exact + 1e-9) and np.all(exact <= upper + 1e-9) and np.max(upper - lower) <= 1e-6*mixture.variance
+        with pytest.warns(RuntimeWarning, match="a longer window is needed"): posterior.variance(tolerance=1e-14, widest=256, progress=False)
+
+
+def test_several_waveforms_at_once():
+    mixture, rng, n = random_mixture(generator(2), 3), generator(3), 700
+    observed = np.flatnonzero(rng.random(n) > .1)
+    values = draw(mixture, n, rate, rng, draws=3)[:, observed]
+    together = condition(mixture, observed, values, n, rate)
+    assert together.mean.shape == together.draw(rng).shape == (3, n)
+    for row, mean in zip(values, together.mean): assert np.allclose(condition(mixture, observed, row, n, rate).mean, mean, atol=1e-8)
+    assert np.allclose(together.draw(rng)[:, observed], values, atol=1e-7)
+    with pytest.raises(ValueError, match="3 rows already"): together.draw(rng, 2)
+    assert condition(mixture, observed, values[0], n, rate).draw(rng, 2).shape == (2, n)
+
+
+def test_nothing_known_and_nothing_left():
+    mixture = random_mixture(generator(4), 2)
+    nothing = condition(mixture, np.empty(0, dtype=int), [], 30, rate)
+    assert not nothing.mean.any() and np.allclose(nothing.variance(), mixture.variance) and nothing.draw(generator()).shape == (30,)
+    everything = condition(mixture, np.arange(30), np.arange(30.), 30, rate)
+    assert np.allclose(everything.mean, np.arange(30.)) and not everything.variance().any()
+    assert not condition(mixture, np.arange(5), np.zeros(5), 30, rate).mean.any()
+
+
+def test_a_solution_that_falls_short_says_by_how_much():
+    tone = SpectralMixture([1.], [.4], [440.], 0., rate)
+    x = draw(tone, 900, rate, generator(5))
+    with pytest.warns(RuntimeWarning, match=r"relative residual \d"): posterior = condition(tone, np.arange(0, 900, 3), x[::3] + generator(6).normal(size=300), 900, rate)
+    assert 1e-10 < posterior.residual
+
+
+@pytest.mark.parametrize("observed, message", [
+    ([0, 9], "0 to 8 are needed, got 0 to 9"), ([-1], "got -1 to -1"), ([2, 2], "given twice"), ([[1, 2]], "one dimension"), ([.5/8000], "whole numbers of samples"),
+    ([np.nan], "whole numbers of samples"), (np.ones(8, dtype=bool), "a mask of shape")])
+def test_samples_that_cannot_be_known(observed, message):
+    with pytest.raises(ValueError, match=message): known_samples(observed, 9, rate)
+
+
+@pytest.mark.parametrize("values, noise, message", [
+    ([1.], 0., "2 are needed"), ([1., np.nan], 0., "1 are not finite"), ([1., 2.], -1., "a variance is needed, got -1"), (np.ones((2, 2, 2)), 0., "2 are needed")])
+def test_values_that_cannot_be(values, noise, message):
+    with pytest.raises(ValueError, match=message): condition(random_mixture(generator(), 1), [1, 3], values, 9, rate, noise)
+
+
+def test_a_mixture_knows_its_rate():
+    mixture = random_mixture(generator(), 2)
+    assert np.allclose(covariances(mixture, 50, rate), covariances(mixture.kernel, 50, rate), atol=1e-12)
+    with pytest.raises(ValueError, match="the mixture's is 8000 Hz, got 16000 Hz"): draw(mixture, 5, 16000., generator())
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(seed=seeds, n=st.integers(1, 60), components=st.integers(0, 4))
+def test_a_draw_is_its_dense_twin_of_the_same_noise(seed, n, components):
+    mixture = random_mixture(generator(seed), components)
+    values, M = circulant_eigenvalues(mixture, n, rate)
+    A = embedding_matrix(values, M, n)
+    assert np.abs(A@A.T - toeplitz(mixture.kernel(np.arange(n)/rate))).max() <= 1e-12*mixture.variance*n
+    assert np.allclose(colour(values, M, n, generator(seed)), A@generator(seed).standard_normal(M), atol=1e-11)
+
+
 # what follows
 
 @settings(deadline=None, max_examples=60, derandomize=True)
@@ -176,7 +314,7 @@ def test_following_has_exactly_the_moments(seed, m, n, components):
     past.flags.writeable = False
     for believe in {m, 1, (m + 1)//2}:
         mean, covariance = moments(lambda rng: draw_following(mixture.kernel, past, n, rate, rng, believe=believe))
-        exact = following_moments_dense(mixture.kernel, past[m - believe:], n, rate)
+        exact = following_dense(mixture, past[m - believe:], n)
         scale = max(1., np.abs(past).max())*mixture.variance
         assert np.abs(mean - exact[0]).max() < 1e-8*scale and np.abs(covariance - exact[1]).max() < 1e-8*scale
 
@@ -184,7 +322,7 @@ def test_following_has_exactly_the_moments(seed, m, n, components):
 def test_following_moments_by_hand():
     mixture = SpectralMixture([1.], [.001], [200.], .1, rate)
     k0, k1 = mixture.kernel(np.arange(2)/rate)
-    mean, covariance = following_moments_dense(mixture.kernel, np.array([2.]), 1, rate)
+    mean, covariance = following_dense(mixture, np.array([2.]), 1)
     assert np.allclose(mean, 2*k1/k0) and np.allclose(covariance, k0 - k1**2/k0)
 
 
@@ -192,7 +330,7 @@ def test_many_that_follow_have_the_moments():
     mixture, draws = SpectralMixture([1., .5], [.002, .001], [300., 1500.], .05, rate), 20_000
     past = draw(mixture.kernel, 30, rate, generator(2))
     sample = draw_following(mixture.kernel, np.tile(past, (draws, 1)), 6, rate, generator(3), believe=30)
-    mean, covariance = following_moments_dense(mixture.kernel, past, 6, rate)
+    mean, covariance = following_dense(mixture, past, 6)
     deviations = sample - mean
     assert np.all(np.abs(deviations.mean(0)) < 4.5*np.sqrt(np.diag(covariance)/draws))
     products = deviations[:, :, None]*deviations[:, None]
