@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from itertools import islice
+from multiprocessing import parent_process
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def fit_file(
 ): # (None or why there is no model, tuple of what the fit warned of)
     "Fit one recording and save its model; what is wrong with the file is returned, and what is wrong with the call is raised."
     if not again and is_current(recording, model): return None, () # done, by a worker that died before it could say so
+    if parent_process(): tqdm.set_lock(threading.RLock()) # no bars in a worker, and none of the system's semaphores to leave behind if it is killed
     written = lambda: (os.stat(recording).st_mtime_ns, os.stat(recording).st_size)
     with threadpool_limits(1, "blas"), warnings_noted() as notes: # one thread a fit: there are as many fits as processors
         try:
@@ -185,7 +187,7 @@ def each_done(
 ): # yields (name, result or None, None or why its worker died twice, whether it was called again)
     "Results of all jobs as they come, on joblib's active backend, though workers may die. Raises what the function raises."
     from joblib import delayed
-    rounds, suspects = [list(jobs)], set()
+    rounds, suspects = [list(jobs)]*bool(jobs), set()
     while rounds:
         waiting, out = list(reversed(rounds.pop(0))), set() # not yet handed to the backend; handed to it and not yet back
         def calls():
@@ -269,7 +271,8 @@ def gather(
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore") # joblib's, that results were not waited for
                 done.close()
-            raise KeyboardInterrupt(f"{len(answers) - failed} of {len(jobs)} recordings were fitted; the same call goes on from there") from None
+            made = sum(answers[name][0] is None if name in answers else not job["again"] and is_current(job["recording"], job["model"]) for name, job in jobs.items())
+            raise KeyboardInterrupt(f"{made} of {len(jobs)} recordings were fitted; the same call goes on from there") from None
     return answers
 
 # %% ../nbs/10_corpora.ipynb #10-032
