@@ -280,7 +280,7 @@ def fit_many(
     paths, # the recordings: a list of paths; or one path, of a file or of a folder (see `find_recordings`)
     out_dir, # folder for the models, made if it is not there; every worker must see it, and the recordings, under this name
     root=None, # folder whose structure the models repeat; without it the one that was given, or the deepest that holds all recordings
-    n_jobs=None, # workers; None: as `joblib.parallel_config` says, else one for each processor
+    n_jobs=None, # workers; None: as `joblib.parallel_config` says, else one for each processor (on Dask: always the whole cluster)
     seed=0, # each fit starts its random numbers from it
     channel="mean", # of the recordings: a number from 0, or "mean"
     rate=None, # resample the recordings to this rate, Hz

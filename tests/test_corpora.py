@@ -354,7 +354,12 @@ def check(done, out, alone):
     assert contents(out) == alone
 
 
-@pytest.mark.parametrize("backend, n_jobs", [("loky", 2), ("threading", 3), ("sequential", 1), ("loky", 1), ("multiprocessing", 2)])
+class OnlyLists(joblib.parallel.ThreadingBackend):
+    "Returns results only when all are done, as the backends of Ray and of Python's own pools do."
+    supports_return_generator = False
+
+
+@pytest.mark.parametrize("backend, n_jobs", [("loky", 2), ("threading", 3), ("sequential", 1), ("loky", 1), (OnlyLists(), 2)])
 def test_every_backend_gives_the_same_bits(corpus, alone, backend, n_jobs):
     with joblib.parallel_config(backend=backend, n_jobs=n_jobs): check(done := fit_many(corpus, "out", progress=False), "out", alone)
     assert done.notes == {} and done.models == done.fitted
@@ -368,7 +373,14 @@ def test_the_order_does_not_matter(corpus, alone):
 
 def test_backends_that_return_lists_are_given_a_few_at_a_time(corpus, alone, monkeypatch):
     monkeypatch.setattr(corpora, "WAVE", 2)
-    with joblib.parallel_config(backend="multiprocessing", n_jobs=2): check(fit_many(corpus, "out", progress=False), "out", alone)
+    waves = []
+    class Seen(joblib.Parallel):
+        def __call__(self, calls):
+            waves.append(len(calls))
+            return super().__call__(calls)
+    monkeypatch.setattr(joblib, "Parallel", Seen)
+    with joblib.parallel_config(backend=OnlyLists(), n_jobs=2): check(fit_many(corpus, "out", progress=False), "out", alone)
+    assert waves == [2, 2, 2]
 
 
 def test_blas_threads_are_given_back(corpus):
