@@ -80,11 +80,11 @@ def remove_leftovers(models): # paths of models, there or not
     stems = {}
     for model in models: stems.setdefault(model.parent, set()).add(model.stem[:100])
     for folder in stems:
-        for entry in os.scandir(folder):
-            begun = re.fullmatch(r"\.(.*)-[0-9a-f]{8}\.npz", entry.name, flags=re.DOTALL)
-            if begun and begun[1] in stems[folder] and folder/entry.name not in models:
-                with suppress(OSError):
-                    if time.time() - entry.stat().st_mtime > STALE: os.unlink(entry)
+        with suppress(OSError): # they do no harm where they are
+            for entry in os.scandir(folder):
+                begun = re.fullmatch(r"\.(.*)-[0-9a-f]{8}\.npz", entry.name, flags=re.DOTALL)
+                stale = begun and begun[1] in stems[folder] and time.time() - entry.stat().st_mtime > STALE
+                if stale and folder/entry.name not in models: os.unlink(entry)
 
 # %% ../nbs/10_corpora.ipynb #10-017
 _thread = threading.local() # .notes: the list that takes what is warned of in this thread
@@ -245,11 +245,12 @@ def plan(
     return model_paths(recordings, out_dir, paths if root is None else root), unreadable
 
 def prepare(models): # paths
-    "Make the folders of the models, try that they can be written to, and remove what was left in them half-written. Raises `OSError`."
+    "Make the folders that models are to be written to, and try that they can be written to. Raises `OSError` if not."
     for folder in dict.fromkeys(model.parent for model in models):
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder): pass
-    remove_leftovers(models)
+        try:
+            with tempfile.TemporaryFile(dir=folder): pass
+        except OSError as error: raise type(error)(error.errno, error.strerror, str(folder)) from None
 
 def gather(
     jobs, # {name: arguments of `fit_file`}
@@ -294,8 +295,9 @@ def fit_many(
     if taken := {"rng", "progress", "segmentation"} & set(options): raise ValueError(f"{', '.join(sorted(taken))}: cannot be the same for all recordings")
     np.random.default_rng(seed) # raises for what is no seed
     models, unreadable = plan(paths, out_dir, root)
-    prepare(models.values())
     skipped = {path: model for path, model in models.items() if not again and is_current(path, model)}
+    prepare(model for path, model in models.items() if path not in skipped)
+    remove_leftovers(models.values())
     names = {os.path.abspath(path): path for path in models if path not in skipped}
     jobs = {name: dict(options, recording=name, model=os.path.abspath(models[path]), seed=seed, channel=channel, rate=rate, again=again) for name, path in names.items()}
     answers = gather(jobs, n_jobs, tqdm(total=len(models), initial=len(skipped), desc="recordings", unit=" files", delay=1, leave=False, disable=not progress))

@@ -62,7 +62,7 @@ def alone(tmp_path_factory):
 def no_fit(monkeypatch):
     "Makes a fit a failure of the test: what is refused must be refused before it."
     def fit(*args, **kwargs): raise AssertionError("time was spent on a fit")
-    monkeypatch.setattr(corpora, "each_done", fit)
+    monkeypatch.setattr(corpora, "as_finished", fit)
 
 
 # -- which files
@@ -173,8 +173,18 @@ def test_a_folder_that_may_not_be_written_to_is_refused_before_any_work(ordinary
     (folder/"out").mkdir(mode=0o555)
 
     def attempt():
-        with pytest.raises(PermissionError): fit_many([folder/"a.wav"], folder/"out")
+        with pytest.raises(PermissionError) as error: fit_many([folder/"a.wav"], folder/"out")
+        assert error.value.filename == str(folder/"out")
     call(attempt)
+
+
+def test_a_finished_corpus_may_be_write_protected(ordinary, no_fit):
+    folder, call = ordinary
+    hiss(folder/"a.wav")
+    (folder/"out").mkdir()
+    SpeechModel.fit(Recording.read(folder/"a.wav"), progress=False).save(folder/"out/a.npz")
+    (folder/"out").chmod(0o555)
+    call(lambda: fit_many([folder/"a.wav"], folder/"out", progress=False).skipped[folder/"a.wav"])
 
 
 # -- what is done
