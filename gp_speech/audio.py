@@ -169,7 +169,7 @@ def _decode(
     longest # seconds
 ): # (float64[n], rate in Hz)
     "Samples of one channel and their rate, by libsndfile. Raises `AudioError` if they are fewer than the file promises, or too many."
-    with soundfile.SoundFile(path) as f:
+    with soundfile.SoundFile(os.fsencode(path)) as f: # as bytes, for not every name is text
         promised = f.frames if f.frames < 2**62 else 0 # a stream may not say
         blocks, count = [_pick(np.empty((0, f.channels)), channel)], promised
         while count <= longest * f.samplerate:
@@ -198,7 +198,7 @@ def audio_info(
 ): # libsndfile's description of it: `.format`, `.subtype`, `.channels`, `.samplerate` (Hz), `.frames`, `.duration` (s)
     "What the header of an audio file says, with no sample read. Raises what `Recording.read` raises for a file that is not audio."
     path = os.fspath(path)
-    with _naming(path): return soundfile.info(path)
+    with _naming(path): return soundfile.info(os.fsencode(path))
 
 # %% ../nbs/00_audio.ipynb #00-033
 @patch(cls_method=True)
@@ -273,7 +273,7 @@ def write(self: Recording,
     if not soundfile.check_format(format, subtype): raise AudioError(f"{path}: {format} cannot hold {subtype!r}; "
         f"one of these is needed: {', '.join(s for s in soundfile.available_subtypes(format) if soundfile.check_format(format, s))}")
     with replacing(path) as temporary:
-        try: _encode(self, str(temporary), format, subtype, path)
+        try: _encode(self, os.fsencode(temporary), format, subtype, path)
         except soundfile.LibsndfileError as e: raise AudioError(f"{path}: libsndfile cannot write this: {e.error_string}") from None
 
 # %% ../nbs/00_audio.ipynb #00-055

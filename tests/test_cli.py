@@ -1,5 +1,5 @@
 """What `gp-speech` must hold beyond what its notebook shows: bad input, nothing half-written, draws that repeat."""
-import io, os, pickle, resource, signal, struct, subprocess, sys, time, zipfile
+import io, os, pickle, resource, signal, struct, subprocess, sys, time, warnings, zipfile
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ import soundfile
 
 from gp_speech import __version__
 from gp_speech.audio import Recording
-from gp_speech.cli import EXAMPLES, LARGEST, main
+from gp_speech.cli import COMMANDS, EXAMPLES, EXTENSIONS, LARGEST, main
 from gp_speech.synthesis import LONGEST, SCHEMA, SpeechModel
 
 command = str(Path(sys.executable).with_name("gp-speech"))
@@ -155,6 +155,95 @@ def test_a_file_named_example_is_reached_by_its_folder(here, capsys):
     write("example", hiss(), format="WAV")
     assert main(["info", "./example"]) == 0
     assert "1600 samples" in capsys.readouterr().out
+
+
+# -- many recordings
+
+@pytest.fixture
+def folder(here):
+    "A folder `in` with two recordings and one that is none."
+    Path("in/deep").mkdir(parents=True)
+    write("in/a.wav", hiss()), write("in/deep/b.FLAC", hiss(900))
+    Path("in/c.wav").write_text("hello")
+    return Path("in")
+
+
+def test_fit_many_fits_what_can_be_fitted_and_lists_the_rest(folder, capsys):
+    for fitted, kept in ((2, 0), (0, 2)):
+        assert main("fit-many in out --jobs 1".split()) == 1
+        out, err = capsys.readouterr()
+        assert err == ("gp-speech: in/c.wav: not audio that libsndfile can read (Format not recognised.)\n"
+                       "gp-speech: in: 1 of 3 could not be fitted, see above; the same command tries them again\n")
+        assert out.splitlines()[:3] == ["input     in: 3 recordings", f"fitted    {fitted}, kept as they were {kept}, failed 1", "models    out"]
+    os.unlink("in/c.wav")
+    assert main("fit-many in out --jobs 1".split()) == 0 and capsys.readouterr().err == ""
+    assert sorted(p.relative_to("out") for p in Path("out").rglob("*.*")) == [Path("a.npz"), Path("deep/b.npz")]
+    assert main("fit in/a.wav a.npz".split()) == 0
+    assert Path("out/a.npz").read_bytes() == Path("a.npz").read_bytes()  # what `fit` makes of it
+
+
+def test_fit_many_again_and_its_options(folder, capsys):
+    os.unlink("in/c.wav"), os.unlink("in/deep/b.FLAC")
+    write("in/a.wav", np.stack([np.zeros(1600), hiss()], 1))
+    assert main("fit-many in out --jobs 1 --channel 1 --seed 3".split()) == 0
+    first = Path("out/a.npz").read_bytes()
+    assert main("fit-many in out --jobs 1 --seed 3".split()) == 0 and Path("out/a.npz").read_bytes() == first
+    assert main("fit-many in out --jobs 1 --seed 3 --again".split()) == 0 and Path("out/a.npz").read_bytes() != first
+    assert SpeechModel.load("out/a.npz").envelope.scale == pytest.approx(np.sqrt(np.mean((hiss()/2)**2)), rel=1e-3)
+    capsys.readouterr()
+    assert main("fit-many in out --jobs 1 --channel 2 --again".split()) == 1
+    assert "in/a.wav: channel 2 was asked for and there are 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv, told", [
+    ("fit-many nowhere out", "nowhere: No such file or directory"), ("fit-many in.wav out", "in.wav: Not a directory"),
+    ("fit-many empty out", f"empty: there are no recordings in it; files named {EXTENSIONS} are needed"),
+    ("fit-many twins out", "twins/a.flac and twins/a.wav would have the same model, out/a.npz"),
+    ("fit-many one in.wav", "in.wav: File exists"), ("fit-many one in.wav/out", "in.wav/out: Not a directory")])
+def test_fit_many_refuses_before_any_work(refused, no_fit, argv, told):
+    for name in ("empty", "twins", "one"): Path(name).mkdir()
+    for name in ("in.wav", "twins/a.wav", "twins/a.flac", "one/b.wav"): write(name, hiss())
+    assert told in refused(*argv.split())
+
+
+def test_fit_many_tells_of_a_folder_it_may_not_read(ordinary, capsys):
+    top, call = ordinary
+    os.chmod(top, 0o777)
+    (top / "in/secret").mkdir(parents=True, mode=0o755)
+    (top / "in/secret").chmod(0)
+
+    def attempt():
+        assert main(["fit-many", str(top / "in"), str(top / "out"), "--jobs", "1"]) == 1
+        assert capsys.readouterr().err.startswith(f"gp-speech: {top / 'in/secret'}: Permission denied\n")
+    call(attempt)
+    (top / "in/secret").chmod(0o755)
+
+
+def test_fit_many_notes_name_their_recording(folder, capsys, monkeypatch):
+    whole = SpeechModel.fit
+    def fit(recording, **options):
+        warnings.warn("it sounds odd")
+        return whole(recording, **options)
+    monkeypatch.setattr(SpeechModel, "fit", fit)
+    assert main("fit-many in out --jobs 1".split()) == 1
+    assert capsys.readouterr().err.startswith("gp-speech: note: in/a.wav: it sounds odd\ngp-speech: note: in/deep/b.FLAC: it sounds odd\n")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_ctrl_c_keeps_what_fit_many_has_finished(here, jobs):
+    Path("in").mkdir()
+    for k in range(20): write(f"in/{k}.wav", 0.1*np.random.default_rng(k).standard_normal(32_000))
+    ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    argv = [command, "fit-many", "in", "out", "--jobs", str(jobs)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ready, start_new_session=True) as running:
+        while not list(Path("out").glob("[0-9]*.npz")) and running.poll() is None: time.sleep(0.005)
+        os.killpg(running.pid, signal.SIGINT)  # to all of its processes, as a terminal does
+        out, err = running.communicate(timeout=60)
+    made = list(Path("out").glob("[0-9]*.npz"))
+    assert running.returncode == 130 and 1 <= len(made) < 20
+    assert err == f"gp-speech: stopped; {len(made)} of 20 recordings were fitted; the same call goes on from there; no file was left half-written\n"
+    assert {path.name for path in made} == {name for name in os.listdir("out") if not name.startswith(".")}  # (a worker that is killed while it writes leaves a hidden file)
+    for path in made: SpeechModel.load(path)
 
 
 # -- bad recordings
@@ -377,24 +466,26 @@ def test_what_is_no_model(refused, argv):
 @pytest.mark.parametrize("argv, told", [
     ("", "required"), ("sing a b", "invalid choice"), ("resynth a.wav", "OUT"), ("resynth a.wav b.wav --seed -1", "from 0 is needed"),
     ("resynth a.wav b.wav --seed x", "a whole number"), ("resynth a.wav b.wav --draws 0", "from 1 is needed"), ("resynth a.wav b.wav --draws 1.5", "a whole number"),
-    ("resynth a.wav b.wav --channel left", "a whole number"), ("draw a.npz b.wav --plot c.png", "unrecognized"), ("resynth a.wav b.wav --dr 3", "unrecognized")])
+    ("resynth a.wav b.wav --channel left", "a whole number"), ("draw a.npz b.wav --plot c.png", "unrecognized"), ("resynth a.wav b.wav --dr 3", "unrecognized"),
+    ("fit-many a", "OUT"), ("fit-many a b --jobs 0", "from 1 is needed"), ("fit-many a b --seed x", "a whole number"), ("fit-many a b --draws 3", "unrecognized")])
 def test_usage(here, capsys, argv, told):
     with pytest.raises(SystemExit) as stop: main(argv.split())
     assert stop.value.code == 2 and told in capsys.readouterr().err
 
 
 def test_help_and_version(capsys):
-    for argv in (["--help"], ["--version"], *([name, "--help"] for name in ("resynth", "fit", "draw", "info"))):
+    for argv in (["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)):
         with pytest.raises(SystemExit) as stop: main(argv)
         assert stop.value.code == 0
     out = capsys.readouterr().out
     assert f"gp-speech {__version__}\n" in out and EXAMPLES in out and f"at most {LONGEST:g} s" in out
+    assert EXTENSIONS in " ".join(out.split())
 
 
 def test_the_examples_in_the_help_are_understood():
-    from gp_speech.cli import COMMANDS, make_parser
+    from gp_speech.cli import make_parser
     lines = [line.split("  ")[1] for line in EXAMPLES.splitlines() if line.startswith("  gp-speech")] + [example for *_, example in COMMANDS.values()]
-    assert len(lines) == 10
+    assert len(lines) == 12
     for line in lines: assert callable(make_parser().parse_args(line.split()[1:]).command)
 
 
@@ -416,6 +507,12 @@ def test_the_installed_command(here, argv, code, out, err):
     done = subprocess.run([command, *argv.split()], capture_output=True, text=True)
     assert done.returncode == code and (out is None or done.stdout == out) and (err is None or done.stderr == err)
     assert "Traceback" not in done.stderr
+
+
+def test_names_that_are_no_text(here):
+    name = "ü.wav" if sys.platform == "darwin" else os.fsdecode(b"\xff.wav")  # (on a Mac every name is text)
+    os.rename(write("a.wav", hiss()), name)
+    for argv in (["fit", name, f"{name}.npz"], ["resynth", name, f"new-{name}", "--seed", "0"], ["info", f"new-{name}"]): assert main(argv) == 0
 
 
 def test_ascii_terminals(here):
