@@ -10,7 +10,7 @@ _home = {
     "Recording": "audio",
     "periodogram": "spectrum",  # (the function `spectrum` shares its module's name: from gp_speech.spectrum import spectrum)
     "SpectralMixture": "kernels",
-    "draw": "simulation", "draw_following": "simulation", "SimulationData": "simulation",
+    "draw": "simulation", "draw_following": "simulation", "condition": "simulation", "SimulationData": "simulation",
     "spectrum_check": "checks", "convergence_check": "checks",
     "Envelope": "envelope", "fit_envelope": "envelope",
     "fit_mixture": "mixture", "whittle": "mixture", "residuals": "mixture",
