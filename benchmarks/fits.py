@@ -183,27 +183,30 @@ def race(path, away=.3, close=.01):
     pieces, rate = segments(path)
     rng, ready = np.random.default_rng(0), []
     for x in pieces:
-        ordinates, fitted = Ordinates(x, rate), fit_mixture(x, rate)
-        if len(fitted.variances): ready.append((ordinates, pack(fitted) + away*step_scale(ordinates, pack(fitted))*rng.standard_normal(3*len(fitted.variances) + 1)))
+        fitted = pack(fit_mixture(x, rate))
+        if len(fitted) > 1: ready.append((x, fitted + away*step_scale(Ordinates(x, rate), fitted)*rng.standard_normal(len(fitted))))
 
-    def scoring(ordinates, start):
+    def scoring(x, start):
+        ordinates = Ordinates(x, rate)  # new each time, so that nothing is remembered of another run
         begun = time.perf_counter()
         value = climb(ordinates, start)[1]
         return float(value), time.perf_counter() - begun
 
-    def quasi_newton(ordinates, start, goal):
-        scale, limits, count, reached = step_scale(ordinates, start), bounds(ordinates, len(start)//3), 0, None
+    def quasi_newton(x, start, goal):
+        ordinates, count, reached = Ordinates(x, rate), 0, None
+        scale = step_scale(ordinates, start)
+        limits = [limit/scale for limit in bounds(ordinates, len(start)//3)]
         begun = time.perf_counter()
 
         def downhill(scaled):
             nonlocal count, reached
-            expected = ordinates.expected(scaled*scale)
+            jacobian = ordinates.jacobian(scaled*scale)
+            expected = ordinates.expected(scaled*scale, jacobian)
             value = ordinates.log_likelihood(expected)
             if reached is None:
                 count += 1
                 if value >= goal - close: reached = time.perf_counter() - begun
-            return -value, -ordinates.c*(ordinates.jacobian(scaled*scale)@((ordinates.I/expected - 1)/expected))*scale
-        limits = [limit/scale for limit in limits]
+            return -value, -ordinates.c*(jacobian@((ordinates.I/expected - 1)/expected))*scale
         end = minimize(downhill, np.clip(start/scale, *limits), jac=True, method="L-BFGS-B", bounds=list(zip(*limits)),
                        options=dict(maxiter=5000, maxfun=10_000, ftol=1e-13, gtol=1e-8))
         return -float(end.fun), reached, count
@@ -211,9 +214,9 @@ def race(path, away=.3, close=.01):
     def call():
         found = []
         with threadpool_limits(1, "blas"):  # as in `fit_mixture`: the matrices are small
-            for ordinates, start in ready:
-                value, seconds = scoring(ordinates, start)
-                found.append((value, seconds, *quasi_newton(ordinates, start, value)))
+            for x, start in ready:
+                value, seconds = scoring(x, start)
+                found.append((value, seconds, *quasi_newton(x, start, value)))
         return found
 
     def describe(found):
@@ -226,7 +229,7 @@ def race(path, away=.3, close=.01):
 
 def remark(r):
     "What the table says beside time and memory."
-    if "heldout_nats" in r: return f"{r['samples']} samples, {r['components']} components: {r['heldout_nats']:.2f} nats a sample held out, {r['train_nats']:.2f} seen"
+    if "heldout_nats" in r: return f"{r['components']} components: {r['heldout_nats']:.2f} nats a sample held out, {r['train_nats']:.2f} seen"
     if "same_optimum" in r:
         return (f"same optimum in {r['same_optimum']} of {r['segments']} segments: {r['climb_seconds'] or 0:.2f} s against {r['lbfgs_seconds'] or 0:.2f} s; "
                 f"elsewhere climb ends higher in {r['climb_higher']}, L-BFGS-B in {r['lbfgs_higher']}")

@@ -7,22 +7,21 @@ import json, os, subprocess, sys
 from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
-main_environment, older = Path(sys.prefix), Path(sys.prefix) / "numpy1"
 
-# peer: (environment, what to give to pip: if the first fails, the second is tried...)
+# peer: (environment: "" or a folder in it, what to give to pip: if the first fails, the second is tried...)
 PEERS = {
-    "celerite2": (main_environment, ["celerite2"]),
-    "gstools": (main_environment, ["gstools"]),
-    "fbm": (main_environment, ["fbm"]),
-    "stochastic": (older, ["stochastic"]),                       # requires numpy<2
-    "torch": (main_environment, ["torch==2.13.0", "torch"]),     # for the next two; only its CPU half is used
-    "gpytorch": (main_environment, ["gpytorch"]),
-    "mogptk": (main_environment, ["mogptk", "--no-binary=mogptk mogptk"]),
-    "tensorflow": (main_environment, ["tensorflow>=2.20"]),      # the seed's recipe
+    "celerite2": ("", ["celerite2"]),
+    "gstools": ("", ["gstools"]),
+    "fbm": ("", ["fbm"]),
+    "stochastic": ("numpy1", ["stochastic"]),                       # requires numpy<2
+    "torch": ("", ["torch==2.13.0", "torch"]),     # for the next two; only its CPU half is used
+    "gpytorch": ("", ["gpytorch"]),
+    "mogptk": ("", ["mogptk", "--no-binary=mogptk mogptk"]),
+    "tensorflow": ("", ["tensorflow>=2.20"]),      # the seed's recipe
 }
 
 
-def python_of(environment): return environment / "bin" / "python"
+def python_of(environment): return Path(sys.prefix, environment, "bin", "python")
 
 
 def last_line(text): return ([line.strip() for line in text.splitlines() if line.strip()] or ["no message"])[-1]
@@ -41,23 +40,23 @@ def install(peer):
     for requirement in requirements:
         if (error := pip(environment, requirement)) is None: break
         refused.append(f"`pip install {requirement}`: {error}")
-    else: return dict(environment=environment.name, error="; ".join(refused))
+    else: return dict(environment=environment, error="; ".join(refused))
     code = f"import {peer}, importlib.metadata; print(importlib.metadata.version({peer!r}))"
     done = subprocess.run([python_of(environment), "-c", code], capture_output=True, text=True, env=os.environ | {"MPLBACKEND": "Agg"})
-    if done.returncode: return dict(environment=environment.name, error=f"`import {peer}`: {last_line(done.stderr)}")
-    return dict(environment=environment.name, version=last_line(done.stdout), note="; ".join(refused))
+    if done.returncode: return dict(environment=environment, error=f"`import {peer}`: {last_line(done.stderr)}")
+    return dict(environment=environment, version=last_line(done.stdout), note="; ".join(refused))
 
 
 def main():
     subprocess.run([sys.executable, "-m", "venv", older], check=True)
-    for environment, extra in (main_environment, []), (older, ["numpy<2"]):
+    for environment, extra in ("", []), ("numpy1", ["numpy<2"]):
         subprocess.run([python_of(environment), "-m", "pip", "install", "--quiet", *extra, "-e", ".", "psutil"], cwd=root, check=True)
     found = {}
     for peer in PEERS:
         print(f"  {peer:12}", end="", flush=True)
         found[peer] = install(peer)
         print(found[peer].get("version") or found[peer]["error"], flush=True)
-    (main_environment / "peers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    Path(sys.prefix, "peers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__": main()

@@ -30,19 +30,22 @@ def forget_peak():
     except OSError: pass
 
 
-def timed(call, patience=4.):
+def seconds(call):
+    "How long a call takes."
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def timed(call, patience=2.):
     "(what the times were, result of the last call)."
+    results, later = [], []
     def once():
-        start = time.perf_counter()
-        result = call()
-        return time.perf_counter() - start, result
-    first, result = once()
-    later = []
-    while first < patience and (len(later) < 3 or (sum(later) < .5 and len(later) < 9)):
-        result = None  # so that two results are never held at once
-        seconds, result = once()
-        later.append(seconds)
-    return dict(seconds=median(later) if later else first, first_seconds=first, calls=1 + len(later)), result
+        results.clear()  # so that two results are never held at once
+        return seconds(lambda: results.append(call()))
+    first = once()
+    while first < patience and (len(later) < 3 or (sum(later) < .5 and len(later) < 9)): later.append(once())
+    return dict(seconds=median(later) if later else first, first_seconds=first, calls=1 + len(later)), results[0]
 
 
 def child(part, function, arguments, path):

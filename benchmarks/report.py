@@ -25,13 +25,15 @@ def in_megabytes(value): return f"{value:.0f} MB" if value < 1000 else f"{value/
 def size(n): return "" if n is None else f"{n:,}"
 
 
+def row(name, r):
+    "Cells of the table for one measurement."
+    if r["status"] != "ok": return name, r["method"], size(r["n"]), r["status"], "", r["why"]
+    return name, r["method"], size(r.get("samples", r["n"])), in_seconds(r["seconds"]), in_megabytes(r["mb"]), part(name).remark(r)
+
+
 def table(results):
     "Lines of the whole table: one for each measurement, whatever came of it."
-    rows = [("part", "method", "n", "time", "memory", "")]
-    for name, found in results["parts"].items():
-        for r in found["records"]:
-            if r["status"] == "ok": rows.append((name, r["method"], size(r["n"]), in_seconds(r["seconds"]), in_megabytes(r["mb"]), part(name).remark(r)))
-            else: rows.append((name, r["method"], size(r["n"]), r["status"], "", r["why"]))
+    rows = [("part", "method", "n", "time", "memory", ""), *(row(name, r) for name, found in results["parts"].items() for r in found["records"])]
     widths = [max(len(row[k]) for row in rows) for k in range(5)]
     return ["  ".join([*(cell.rjust(w) if k in (2, 3, 4) else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths))), row[5]]).rstrip() for row in rows]
 
@@ -71,7 +73,7 @@ SHOWN = (
 
 
 def shown(records, method, n):
-    "(time, memory, remark) of a method at a size, or where and how it ended before."
+    "(time, memory, remark) of a method at a size, or how and where it ended."
     mine = [r for r in records if r["method"] == method]
     exactly = next((r for r in mine if r["n"] == n and r["status"] == "ok"), None)
     if exactly: return in_seconds(exactly["seconds"]), in_megabytes(exactly["mb"]), exactly
@@ -148,7 +150,7 @@ def growth(results, path):
         column[1].axhline(1000*gigabytes, color="0.6", lw=.7); column[1].text(column[1].get_xlim()[0]*1.15, 1100*gigabytes, "limit", fontsize=7, color="0.4")
         for ax in column: ax.grid(alpha=.3)
         column[0].legend(fontsize=7)
-    fig.supxlabel("hollow: approximate; dashed: a kernel of its own; cross: ended there, out of time (above) or of memory (below)", fontsize=8)
+    fig.supxlabel("hollow: approximate; dashed: a kernel of its own;\ncross: ended there, out of time (above) or of memory (below)", fontsize=8)
     with replacing(path) as temporary: fig.savefig(temporary, dpi=110)
     plt.close(fig)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 import report
+from install import python_of
 from measure import GIGABYTES, SECONDS, measure
 
 here = Path(__file__).resolve().parent
@@ -42,14 +43,14 @@ def measure_part(name, peers, quick):
         if shared and (prepared := measure(sys.executable, name, "prepare", shared))["status"] != "ok": sys.exit(f"{name}: prepare: {prepared['why']}")
         for method in module.METHODS:
             peer = peers.get(method.peer, {"environment": "", "error": f"{method.peer} is not in peers.json"}) if method.peer else {"environment": ""}
-            python = Path(sys.prefix) / peer["environment"] / "bin" / "python" if (Path(sys.prefix) / peer["environment"] / "bin").exists() else sys.executable
             for n in sizes(method):
                 bar.set_postfix_str(f"{method.name} {report.size(n)}")
                 arguments = shared | method.options | (method.quick if quick else {}) | ({} if n is None else {"n": n})
                 if "error" in peer: found = dict(status="not installed", why=peer["error"])
-                else: found = measure(python, name, method.function, arguments, method.seconds)
+                else: found = measure(python_of(peer["environment"]), name, method.function, arguments, method.seconds)
                 if "why" in found: found["why"] = impersonal(found["why"])
                 records.append(dict(method=method.name, n=n, peer=method.peer, note=method.note, limit_seconds=method.seconds, **found))
+                bar.write("  ".join(report.row(name, records[-1])))
                 bar.update()
                 if found["status"] != "ok" and (method.growing or found["status"] == "not installed"): break
     bar.close()
@@ -66,7 +67,7 @@ def main():
     out = options.out or (here / "quick" if options.quick else here)
     out.mkdir(exist_ok=True)
     where, start = out / "results.json", time.monotonic()
-    peers = json.loads((Path(sys.prefix) / "peers.json").read_text(encoding="utf-8"))
+    peers = json.loads(Path(sys.prefix, "peers.json").read_text(encoding="utf-8"))
     results = json.loads(where.read_text(encoding="utf-8")) if where.exists() else {"parts": {}}
     results |= dict(limits=dict(seconds=SECONDS, gigabytes=GIGABYTES),
                     peers={name: {k: impersonal(v) for k, v in found.items() if k != "environment"} for name, found in peers.items()})
