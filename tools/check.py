@@ -14,9 +14,9 @@ slow, too_slow = 60, 300  # seconds a notebook should take, and may take
 
 
 def copy_to(folder):
-    "Copy what nbdev needs; symbolic links, caches and checkpoints stay behind."
+    "Copy what nbdev and the notebooks need; symbolic links, caches and checkpoints stay behind."
     leave = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
-    for name in ("nbs", "gp_speech"): shutil.copytree(root / name, folder / name, ignore=leave)
+    for name in ("nbs", "gp_speech", "benchmarks"): shutil.copytree(root / name, folder / name, ignore=leave)
     shutil.copy(root / "pyproject.toml", folder)
     return folder
 
