@@ -23,6 +23,7 @@ from scipy.special import expit, log_expit
 from tqdm import tqdm
 
 from .audio import AudioError, Recording, show_figure
+from .simulation import blas
 
 # %% ../nbs/06_envelope.ipynb #06-009
 def softplus(
@@ -308,7 +309,8 @@ def fit_envelope(
     if starts < 2: raise ValueError(f"starts is {starts}; at least 2 are needed to find an optimum twice")
     x, scale, grid, lengthscale = _normalised(recording, lengthscale, mu, lower, upper)
     rng = np.random.default_rng(0) if rng is None else rng
-    u, optima = _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts, progress)
+    with blas().limit(limits=1, user_api="blas"): # the matrices are small, and threads would only wait for each other
+        u, optima = _climb_until_found_twice(x, grid, mu, lower, upper, rng, starts, progress)
     envelope = Envelope(grid.times, u, mu, lengthscale, scale, recording.rate, recording.n, optima.max(), optima)
     if not envelope.found_twice: warnings.warn(f"the best of {starts} optima was found only once; more starts may find a better one", stacklevel=2)
     return envelope

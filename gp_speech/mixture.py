@@ -191,13 +191,13 @@ def climb(
     best = ordinates.log_likelihood(expected)
     for _ in range(steps):
         scale = step_scale(ordinates, parameters)
-        surprise = ordinates.I/expected - 1
-        slope = (jacobian/expected)@surprise
-        moves = may & ~((parameters <= low) & (slope < 0)) & ~((parameters >= high) & (slope > 0))
+        scaled = jacobian*(1/expected)
+        scaled *= scale[:, None]
+        gradient = scaled@(ordinates.I/expected - 1)
+        moves = may & ~((parameters <= low) & (gradient < 0)) & ~((parameters >= high) & (gradient > 0))
         if not moves.any(): return parameters, best
-        scale = scale[moves]
-        scaled = jacobian[moves]*scale[:, None]/expected
-        gradient, fisher = scaled@surprise, scaled@scaled.T
+        if not moves.all(): scale, scaled, gradient = scale[moves], scaled[moves], gradient[moves]
+        fisher = scaled@scaled.T
         if not (np.isfinite(fisher).all() and np.isfinite(gradient).all()): raise FloatingPointError("climb: the Fisher information is not finite")
         ridge, worse = np.maximum(np.diag(fisher), 1e-6*np.diag(fisher).max()), 4
         while True:

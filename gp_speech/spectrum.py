@@ -83,7 +83,8 @@ def expected_from_covariances(
 ) -> np.ndarray: # shape (..., ceil(n/2) - 1): power per Hz
     "As `expected_periodogram`, from covariances already evaluated; linear in them."
     n = covariances.shape[-1]
-    both_sides = np.where(np.arange(n) > 0, 2, 1)*(lag_weights(n, taper) if weights is None else weights)/rate
+    both_sides = (2/rate)*(lag_weights(n, taper) if weights is None else weights)
+    both_sides[0] /= 2
     return rfft(covariances*both_sides, overwrite_x=True)[..., 1:(n + 1)//2].real
 
 # %% ../nbs/01_spectrum.ipynb #01-023
