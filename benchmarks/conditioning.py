@@ -4,12 +4,12 @@ The missing tenth is scattered at random, or one gap in the middle. Values are a
 of variance 0.001. The error is the largest difference to the dense solution for the same kernel, where that is quick."""
 from shared import RATE, Method, celerite_kernel, speech_like
 
-sizes = dict(scattered=(1_000, 2_000, 5_000, 10_000, 20_000, 100_000, 1_000_000)) | {"a gap": (1_000, 2_000, 10_000, 100_000, 1_000_000)}
+sizes = {"scattered": (1_000, 2_000, 10_000, 100_000, 1_000_000), "a gap": (2_000, 10_000, 100_000, 1_000_000)}
 NOISE = 1e-3       # variance of the noise in the values; the process has variance 1
-LARGEST_CHECK = 5_000  # samples to which the error is found
+LARGEST_CHECK = 2_000  # samples to which the error is found
 
 
-def both(name, function, peer="", note="", seconds=120, largest=1_000_000, **options):
+def both(name, function, peer="", note="", seconds=60, largest=1_000_000, **options):
     "A method, for scattered missing samples and for a gap."
     return tuple(Method(f"{name}, {pattern}", function, tuple(n for n in sizes[pattern] if n <= largest), peer, dict(pattern=pattern, **options), seconds, note=note)
                  for pattern in sizes)
@@ -21,7 +21,7 @@ METHODS = (
     *both("celerite2", "celerite2", "celerite2", note="its own kernel of the nearest shape"),
     both("GPyTorch KISS-GP", "kiss", "gpytorch", note="the same kernel; Toeplitz grid = the samples; default settings", seconds=60, tight=False)[0],
     both("GPyTorch KISS-GP", "kiss", "gpytorch", note="the same kernel; Toeplitz grid = the samples; default settings", largest=10_000, tight=False)[1],
-    both("GPyTorch KISS-GP tightened", "kiss", "gpytorch", largest=20_000, tight=True,
+    both("GPyTorch KISS-GP tightened", "kiss", "gpytorch", largest=10_000, tight=True,
          note="conjugate gradients to 1e-5, about the least that its own reach, in up to 10,000 steps")[0],
     both("GPyTorch exact", "exact", "gpytorch", note="the same kernel, default settings")[0],
 )

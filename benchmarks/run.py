@@ -1,4 +1,4 @@
-"""`make bench`, or `python benchmarks/run.py [PARTS] [--quick] [--out FOLDER]` in the environment that install.py made.
+"""`make bench`, or `python benchmarks/run.py [PARTS] [--only TEXT] [--quick] [--out FOLDER]` in the environment that install.py made.
 
 Measures the parts (draws, conditioning, fits, sentence; all of them if none is named), prints the table and the bars, and writes
 results.json and the figures. Parts that are not measured keep what results.json says of them. `--quick` is a trial
@@ -33,15 +33,17 @@ def impersonal(text):
     return re.sub(r"\w+://\S+|(?<![\w.])(/[\w.@+-]+){2,}/?", "...", text)
 
 
-def measure_part(name, peers, quick):
-    "Every method of a part at every size: a list of records."
+def measure_part(name, peers, quick, only, before):
+    "Every method of a part at every size: a list of records. With `only`, methods with that in their names; the others keep the records from before."
     module, records = report.part(name), []
+    chosen = [m for m in module.METHODS if only in m.name]
     sizes = lambda m: m.sizes if not quick else [n for n in m.sizes if n is None or n <= SMALL] if m.growing else m.sizes[:1]
-    bar = tqdm(total=sum(len(sizes(m)) for m in module.METHODS), desc=name)
+    bar = tqdm(total=sum(len(sizes(m)) for m in chosen), desc=name)
     with tempfile.TemporaryDirectory() as folder:
         shared = dict(path=str(Path(folder) / "data.npz")) if hasattr(module, "prepare") else {}
         if shared and (prepared := measure(sys.executable, name, "prepare", shared))["status"] != "ok": sys.exit(f"{name}: prepare: {prepared['why']}")
         for method in module.METHODS:
+            if method not in chosen: records += [r for r in before if r["method"] == method.name]; continue
             peer = peers.get(method.peer, {"environment": "", "error": f"{method.peer} is not in peers.json"}) if method.peer else {"environment": ""}
             for n in sizes(method):
                 bar.set_postfix_str(f"{method.name} {report.size(n)}")
@@ -60,6 +62,7 @@ def measure_part(name, peers, quick):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PARTS", help=f"any of {', '.join(report.PARTS)}")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only methods with this in their names; the others keep what results.json says")
     parser.add_argument("--quick", action="store_true", help="a trial: small sizes, few steps")
     parser.add_argument("--out", type=Path, help="folder for results.json and the figures")
     options = parser.parse_args()
@@ -73,7 +76,7 @@ def main():
                     peers={name: {k: impersonal(v) for k, v in found.items() if k != "environment"} for name, found in peers.items()})
     from gp_speech.audio import replacing
     for name in options.parts or report.PARTS:
-        results["parts"][name] = dict(date=date.today().isoformat(), quick=options.quick, machine=machine(sys.executable, peers), records=measure_part(name, peers, options.quick))
+        results["parts"][name] = dict(date=date.today().isoformat(), quick=options.quick, machine=machine(sys.executable, peers), records=measure_part(name, peers, options.quick, options.only, results["parts"].get(name, {}).get("records", [])))
         results["parts"] = {name: results["parts"][name] for name in report.PARTS if name in results["parts"]}
         results["bars"] = [dict(zip(("name", "measured", "needed", "unit", "verdict"), bar)) for bar in report.bars(results)]
         with replacing(where) as temporary: temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -45,7 +45,7 @@ def stages():
 def envelope():
     from gp_speech.envelope import fit_envelope
     recording, *_ = stages()
-    return lambda: fit_envelope(recording, progress=False), lambda _: {}
+    return lambda: fit_envelope(recording, lengthscale=.025, progress=False), lambda _: {}
 
 
 def finding():
