@@ -48,7 +48,7 @@ def install(peer):
 
 
 def main():
-    subprocess.run([sys.executable, "-m", "venv", older], check=True)
+    subprocess.run([sys.executable, "-m", "venv", Path(sys.prefix, "numpy1")], check=True)
     for environment, extra in ("", []), ("numpy1", ["numpy<2"]):
         subprocess.run([python_of(environment), "-m", "pip", "install", "--quiet", *extra, "-e", ".", "psutil"], cwd=root, check=True)
     found = {}
