@@ -7,7 +7,7 @@ The first call warms up (compilation, caches, threads) and is told apart; then t
 unless the first took so long that it is all there is. Memory is the largest resident set during the calls, less what the
 imports and the data had taken before. The parent watches the resident set of the child, and ends it when it has
 too much of that or of time: an address-space limit would also count what libraries reserve and never touch."""
-import gc, json, os, resource, subprocess, sys, tempfile, time
+import gc, json, os, resource, signal, subprocess, sys, tempfile, time
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -93,6 +93,7 @@ def measure(python, part, function, arguments, seconds=SECONDS, gigabytes=GIGABY
             ended = watch(process, seconds, gigabytes)
         if ended: return ended
         if result.exists(): return json.loads(result.read_text(encoding="utf-8"))
+        if process.returncode < 0: return dict(status="failed", why=f"ended by {signal.Signals(-process.returncode).name}")
         lines = [line for line in complaints.read_text(errors="replace").splitlines() if line.strip()]
         return dict(status="failed", why=f"exit code {process.returncode}: {lines[-1].strip() if lines else 'no message'}"[:300])
 

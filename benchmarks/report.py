@@ -122,7 +122,7 @@ def curve(ax, records, key, limit, ended):
     label = records[0]["method"].removesuffix(", scattered")
     done = [r for r in records if r["status"] == "ok"]
     rough = any(r.get("covariance_error", 0) > 1e-6 or r.get("error", 0) > 1e-6 for r in done)
-    style = dict(color=COLOURS[label], lw=1.4 if "gp_speech" in label else 1.)
+    style = dict(color=COLOURS[label], **dict(lw=1.4, zorder=3) if "gp_speech" in label else dict(lw=1.))
     x, y = [r["n"] for r in done], [max(r[key], .1 if key == "mb" else 0) for r in done]
     ax.loglog(x, y, "--" if label in OTHER_KERNEL else "-", marker="o", ms=4, mfc="white" if rough else style["color"], label=label, **style)
     for r in records:
@@ -142,9 +142,9 @@ def growth(results, path):
         groups = {}
         for r in results["parts"][name]["records"]:
             if r["n"] is not None and not r["method"].endswith(", a gap"): groups.setdefault(r["method"], []).append(r)
-        gigabytes, seconds = results["limits"]["gigabytes"], results["limits"]["seconds"]
+        gigabytes = results["limits"]["gigabytes"]
         for records in groups.values():
-            curve(column[0], records, "seconds", records[0].get("limit_seconds", seconds), "out of time")
+            curve(column[0], records, "seconds", records[0]["limit_seconds"], "out of time")
             curve(column[1], records, "mb", 1000*gigabytes, "out of memory")
         column[0].set(title=title, ylabel="time (s)"); column[1].set(xlabel="samples n", ylabel="memory beside imports and data (MB)", ylim=(.3, 2000*gigabytes))
         column[1].axhline(1000*gigabytes, color="0.6", lw=.7); column[1].text(column[1].get_xlim()[0]*1.15, 1100*gigabytes, "limit", fontsize=7, color="0.4")
@@ -164,10 +164,13 @@ def fits_figure(results, path):
     if not chosen: return
     fig, axes = plt.subplots(1, len(chosen), figsize=(3.6*len(chosen), 3.6), squeeze=False, sharex=True, layout="constrained")
     for ax, n in zip(axes[0], chosen):
+        height = .04  # of the next cross: those that ran out of time stand one above the other
         for r in records:
             if r["n"] != n: continue
             if r["status"] == "ok": ax.semilogx(r["seconds"], r["heldout_nats"], "o", ms=8, color=COLOURS[r["method"]], label=r["method"])
-            else: ax.semilogx(r.get("limit_seconds", 120), .04, "x", ms=8, mew=2, color=COLOURS[r["method"]], transform=ax.get_xaxis_transform(), label=f"{r['method']}: {r['status']}")
+            else:
+                ax.semilogx(r["limit_seconds"], height, "x", ms=8, mew=2, color=COLOURS[r["method"]], transform=ax.get_xaxis_transform(), label=f"{r['method']}: {r['status']}")
+                height += .07
         samples = next(r["samples"] for r in records if r["n"] == n and "samples" in r)
         ax.set(title=f"a segment of {samples} samples", xlabel="time of the fit (s)"); ax.grid(alpha=.3); ax.margins(.15)
     axes[0, 0].set_ylabel("held-out log-likelihood\n(nats per sample)")

@@ -54,6 +54,7 @@ def raising(): return lambda: 1/0, lambda result: {}
 def endless(): return lambda: time.sleep(60), lambda result: {}
 def greedy(): return lambda: (bytearray(2**29).count(1), time.sleep(60)), lambda result: {}
 def dying(): return lambda: (print("last words", file=sys.stderr), os._exit(3)), lambda result: {}
+def crashing(): return lambda: os.kill(os.getpid(), 11), lambda result: {}
 def claiming(): raise MemoryError("Unable to allocate 74.5 GiB")
 '''
 
@@ -75,6 +76,7 @@ def test_a_measurement_tells_time_and_memory(case):
 @pytest.mark.parametrize("function, limits, status, why", [
     ("raising", {}, "failed", "ZeroDivisionError: division by zero"),
     ("dying", {}, "failed", "exit code 3: last words"),
+    ("crashing", {}, "failed", "ended by SIGSEGV"),
     ("claiming", {}, "out of memory", "MemoryError: Unable to allocate 74.5 GiB"),
     ("endless", dict(seconds=1), "out of time", "ended after 1 s"),
     ("greedy", dict(gigabytes=.25), "out of memory", "ended at 0.25 GB of resident memory")])
