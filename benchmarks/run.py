@@ -76,7 +76,9 @@ def main():
                     peers={name: {k: impersonal(v) for k, v in found.items() if k != "environment"} for name, found in peers.items()})
     from gp_speech.audio import replacing
     for name in options.parts or report.PARTS:
-        results["parts"][name] = dict(date=date.today().isoformat(), quick=options.quick, machine=machine(sys.executable, peers), records=measure_part(name, peers, options.quick, options.only, results["parts"].get(name, {}).get("records", [])))
+        before, this = results["parts"].get(name, {}), machine(sys.executable, peers)
+        if options.only and before.get("machine") != this: parser.error(f"--only: {name} was measured on another machine or with other versions; measure all of it")
+        results["parts"][name] = dict(date=date.today().isoformat(), quick=options.quick, machine=this, records=measure_part(name, peers, options.quick, options.only, before.get("records", [])))
         results["parts"] = {name: results["parts"][name] for name in report.PARTS if name in results["parts"]}
         results["bars"] = [dict(zip(("name", "measured", "needed", "unit", "verdict"), bar)) for bar in report.bars(results)]
         with replacing(where) as temporary: temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
