@@ -16,7 +16,7 @@ def both(name, function, peer="", note="", seconds=60, largest=1_000_000, **opti
 
 
 METHODS = (
-    *both("gp_speech", "ours"),
+    *both("gp_speech", "ours", seconds=180),
     *both("dense solve", "dense", note="Cholesky of the matrix of the known samples"),
     *both("celerite2", "celerite2", "celerite2", note="its own kernel of the nearest shape"),
     both("GPyTorch KISS-GP", "kiss", "gpytorch", note="the same kernel; Toeplitz grid = the samples; default settings", seconds=60, tight=False)[0],

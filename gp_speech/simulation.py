@@ -236,7 +236,8 @@ def prepare_gaps(self: Known):
     for k in range(width + 1):
         distance = self.short[k:] - self.short[:len(self.short) - k]
         band[k, :len(distance)] = precision[distance]*parzen(distance/reach)
-    self.band = cholesky_banded(band, lower=True)
+    try: self.band = cholesky_banded(band, lower=True)
+    except LinAlgError: self.invertible = False                       # the spectrum spans too much after all
 
 @patch
 def without_gaps(self: Known,
