@@ -252,6 +252,7 @@ def prepare(models): # paths
             with tempfile.TemporaryFile(dir=folder): pass
         except OSError as error: raise type(error)(error.errno, error.strerror, str(folder)) from None
 
+# %% ../nbs/10_corpora.ipynb #10-030b
 def gather(
     jobs, # {name: arguments of `fit_file`}
     n_jobs, # see `as_finished`

@@ -16,7 +16,7 @@ from scipy.interpolate import UnivariateSpline
 from scipy.linalg.lapack import dposv
 from scipy.signal import find_peaks
 from tqdm import tqdm
-from .kernels import SpectralMixture, compile_family, covariance_expression, density_expression, phases, profile, symbols, with_decimals
+from .kernels import SpectralMixture, compile_family, density_expression, phases, profile, symbols, with_decimals
 from .simulation import blas
 from .spectrum import periodogram, sine_taper, lag_weights, expected_from_covariances, samples_and_rate
 

@@ -95,7 +95,7 @@ def draw_dense(
     return simulation.simulate(rng, draws)
 
 # %% ../nbs/03_simulation.ipynb #03-015
-LARGEST_EMBEDDING = 2**26 # points on the circle: 1.5 GB for a draw
+LARGEST_EMBEDDING = 2**26 # points on the circle; a draw takes some 40 bytes for each (benchmarks/draws.py): 2.6 GB
 
 def circulant_eigenvalues(
     kernel,      # covariance function of lags in s, or a `SpectralMixture`
@@ -181,6 +181,7 @@ def blas() -> ThreadpoolController:
     "The loaded linear algebra libraries: for small matrices their threads only wait for each other."
     return ThreadpoolController()
 
+# %% ../nbs/03_simulation.ipynb #03-025cb
 class Known:
     "The matrix K_oo + noise I of the known samples, never formed: products by FFT, solutions by conjugate gradients."
     SHORT, BAND, REACH, FEW, MANY, RANGE = 64, 192, 1024, 512, 4096, 1e12
@@ -272,6 +273,7 @@ def conjugate_gradients(
         direction = z + np.divide(size, before, out=np.zeros_like(size), where=before > 0)*direction
     return x, most
 
+# %% ../nbs/03_simulation.ipynb #03-025gb
 @patch
 def approximately(self: Known,
     y,           # right-hand sides, shape (..., m)
@@ -406,6 +408,7 @@ def variances_within(
     explained = np.sum(with_known*cho_solve(cho_factor(covariance[np.ix_(known, known)]), with_known), axis=0) if known.any() else 0.
     return np.maximum(np.diag(covariance)[wanted] - noise - explained, 0.)
 
+# %% ../nbs/03_simulation.ipynb #03-025mdd
 @patch
 def variance_bounds(self: Conditioned,
     tolerance=1e-6, # of the variance, relative to k(0)
@@ -435,6 +438,7 @@ def variance_bounds(self: Conditioned,
         width = min(2*width, widest)
     return lower, upper
 
+# %% ../nbs/03_simulation.ipynb #03-025mdb
 @patch
 def variance(self: Conditioned, tolerance=1e-6, widest=2048, progress=True) -> np.ndarray: # shape (n,)
     "Pointwise variances (upper of `variance_bounds`, same arguments); warns with the largest gap where the bounds do not meet."
