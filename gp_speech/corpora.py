@@ -8,9 +8,9 @@ __all__ = ['EXTENSIONS', 'STALE', 'EXPECTED', 'WAVE', 'find_recordings', 'model_
            'plan', 'prepare', 'gather', 'fit_many']
 
 # %% ../nbs/10_corpora.ipynb #10-003
-import os, re, stat, tempfile, threading, time, warnings, zipfile
+import os, re, tempfile, threading, time, warnings, zipfile
 from concurrent.futures import BrokenExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from html import escape
 from itertools import islice
