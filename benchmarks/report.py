@@ -92,7 +92,7 @@ def beside(name, records, method, found):
         errors = [r for r in records if r["method"] == method and "error" in r]
         return f"error {errors[-1]['error']:.0e} at {size(errors[-1]['n'])} samples" if errors else ""
     if "heldout_nats" in found: return f"{found['heldout_nats']:.2f} nats a sample held out"
-    if "debiased" in found: return f"log-likelihood {sum(found['debiased']):,.0f} (debiased Whittle)"
+    if "tapered" in found: return f"log-likelihood {sum(found['tapered']):,.0f} (debiased Whittle, tapered)"
     if "duration" in found: return f"for {found['duration']:g} s of speech"
     return note
 
