@@ -146,7 +146,7 @@ SCHEMA = "gp_speech SpeechModel 1"     # what a file must say it is
 LARGEST_FILE = 2**28                   # bytes of unpacked arrays that `load` accepts
 
 class ModelError(ValueError):
-    "A file that is not a `SpeechModel` of this version: the message names the file, what was found and what is needed."
+    "A file that is not a model of this version: the message names the file, what was found and what is needed."
 
 ENVELOPE_FIELDS = "grid", "u", "mu", "lengthscale", "scale", "rate", "n", "log_density", "optima"
 
@@ -165,8 +165,12 @@ def save(self: SpeechModel,
 MODEL_ARRAYS = {f"envelope_{name}" for name in ENVELOPE_FIELDS} | {
     "schema", "boundaries", "components", "variances", "lengthscales", "frequencies", "noise"}
 
-def read_arrays(path) -> dict: # name to array
+def read_arrays(
+    path,
+    kinds={SCHEMA: MODEL_ARRAYS}, # {schema: names of its arrays} of each kind that is accepted
+) -> dict: # name to array
     "Arrays of a model file; raises `ModelError` for anything that is not one, `OSError` if it cannot be read."
+    if os.path.isdir(path): raise IsADirectoryError(f"{path}: a directory; a model file is needed")
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04": raise ModelError(f"{path}: not a model file: an .npz archive is needed")
     try:
@@ -181,8 +185,8 @@ def read_arrays(path) -> dict: # name to array
     wrong = [name for name, value in arrays.items() if not isinstance(value, np.ndarray) or (name != "schema" and value.dtype.kind not in "fiu")]
     if wrong: raise ModelError(f"{path}: {wrong[0][:60]!r} is not an array of real numbers")
     schema = str(arrays["schema"]) if "schema" in arrays and arrays["schema"].dtype.kind == "U" else "none"
-    if schema != SCHEMA: raise ModelError(f"{path}: schema is {schema[:60]!r}; {SCHEMA!r} is needed")
-    if (odd := sorted(set(arrays) ^ MODEL_ARRAYS)): raise ModelError(f"{path}: {len(odd)} arrays are missing or unknown, such as {odd[0][:60]!r}")
+    if schema not in kinds: raise ModelError(f"{path}: schema is {schema[:60]!r}; {' or '.join(map(repr, kinds))} is needed")
+    if (odd := sorted(set(arrays) ^ kinds[schema])): raise ModelError(f"{path}: {len(odd)} arrays are missing or unknown, such as {odd[0][:60]!r}")
     return arrays
 
 # %% ../nbs/09_synthesis.ipynb #09-028
@@ -191,7 +195,6 @@ def load(cls: SpeechModel,
     path, # file written by `SpeechModel.save`
 ) -> SpeechModel:
     "Read a model; raises `ModelError` for a file that is not one of this version, `OSError` if it cannot be read."
-    if os.path.isdir(path): raise IsADirectoryError(f"{path}: a directory; a model file is needed")
     arrays = read_arrays(path)
     try:
         values = {name: arrays[f"envelope_{name}"] for name in ENVELOPE_FIELDS}
