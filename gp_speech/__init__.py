@@ -16,6 +16,7 @@ _home = {
     "fit_mixture": "mixture", "whittle": "mixture", "residuals": "mixture",
     "Segmentation": "segments", "find_segments": "segments",
     "SpeechModel": "synthesis", "log_spectral_distance": "synthesis",
+    "Pitch": "pitch", "fit_pitch": "pitch",
     "Corpus": "corpora", "fit_many": "corpora",
 }
 
