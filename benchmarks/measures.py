@@ -6,7 +6,8 @@ higher for scores. The first half needs NumPy alone; the second half asks packag
 STEP, WINDOW = .005, .025   # s: from frame to frame, and length of a frame under its Hann window
 ACTIVE = 40.                # dB: frames of the original this far below its loudest one are left out
 FLOOR = 70.                 # dB below the loudest point of the original's spectrogram: added to every power, for both alike
-BANDS, ORDER = 80, 24       # mel bands of the envelope, and how many cepstral coefficients of it are compared
+BANDS = 80                  # mel bands of the log-spectral distance: narrow enough to see the lower harmonics
+SMOOTH, ORDER = 40, 24      # mel bands of the envelope, and how many cepstral coefficients of it are compared
 WIDEBAND = 16000            # Hz: the rate that PESQ-wb, STOI, DNSMOS and the recognisers get
 
 
@@ -19,7 +20,7 @@ def frames(x, rate):
     return np.abs(np.fft.rfft(pieces*np.hanning(length + 2)[1:-1], 2**(int(np.ceil(np.log2(length))) + 1)))**2
 
 
-def filters(rate, bins, bands=BANDS):
+def filters(rate, bins, bands):
     "Triangles of equal width on the mel scale 2595 log10(1 + w/700), from 0 Hz to 8 kHz or half the rate, float64[bands, bins], each of sum 1."
     import numpy as np
     top = 2595*np.log10(1 + min(8000., rate/2)/700)
@@ -30,32 +31,33 @@ def filters(rate, bins, bands=BANDS):
     return triangles/triangles.sum(axis=1, keepdims=True)
 
 
-def mel_levels(original, draw, rate):
-    "Levels in 80 mel bands of the active frames, in dB: two arrays float64[active frames, 80]. Raises `ValueError` for lengths that differ, and for silence."
+def mel_levels(original, draw, rate, bands):
+    "Levels in mel bands of the active frames, in dB: two arrays float64[active frames, bands]. Raises `ValueError` for lengths that differ, and for silence."
     import numpy as np
     if len(original) != len(draw): raise ValueError(f"the original has {len(original)} samples and the draw {len(draw)}; as many are needed")
     powers = [frames(x, rate) for x in (original, draw)]
     loudness = powers[0].sum(axis=1)
     if loudness.max() == 0: raise ValueError("the original is silent")
-    active, bank = loudness > loudness.max()*10**(-ACTIVE/10), filters(rate, powers[0].shape[1])
-    bands = [p[active] @ bank.T for p in powers]
-    floor = bands[0].max()*10**(-FLOOR/10)
-    return [10*np.log10(b + floor) for b in bands]
+    active, bank = loudness > loudness.max()*10**(-ACTIVE/10), filters(rate, powers[0].shape[1], bands)
+    means = [p[active] @ bank.T for p in powers]
+    floor = means[0].max()*10**(-FLOOR/10)
+    return [10*np.log10(m + floor) for m in means]
 
 
 def log_spectral_distance(original, draw, rate):
     """dB: the root of the mean squared difference of the levels in 80 mel bands up to 8 kHz, in each active frame; then the mean over
     these frames. (25 ms Hann frames every 5 ms; active: at most 40 dB below the original's loudest.)"""
-    a, b = mel_levels(original, draw, rate)
-    return float(((a - b)**2).mean(axis=1).__pow__(.5).mean())
+    import numpy as np
+    a, b = mel_levels(original, draw, rate, BANDS)
+    return float(np.sqrt(((a - b)**2).mean(axis=1)).mean())
 
 
 def mel_cepstral_distortion(original, draw, rate):
     r"""dB: $\frac{10}{\ln 10}\sqrt{2\sum_{m=1}^{24}(c_m-c_m')^2}$, mean over active frames. $\ln|H|=c_0+\sum_m c_m\cos(\pi m u)$ is the
-    log-amplitude in 80 mel bands at $u=(b+\frac12)/80$; ending at $m=24$ makes the envelope smooth. $c_0$, the loudness, is left out; no time warping."""
+    log-amplitude in 40 mel bands at $u=(b+\frac12)/40$; ending at $m=24$ makes the envelope smooth. $c_0$, the loudness, is left out; no time warping."""
     import numpy as np
     from scipy.fft import dct
-    cepstra = [np.log(10)/20*dct(levels, axis=1)[:, 1:ORDER + 1]/BANDS for levels in mel_levels(original, draw, rate)]
+    cepstra = [np.log(10)/20*dct(levels, axis=1)[:, 1:ORDER + 1]/SMOOTH for levels in mel_levels(original, draw, rate, SMOOTH)]
     return float(10/np.log(10)*np.sqrt(2*((cepstra[0] - cepstra[1])**2).sum(axis=1)).mean())
 
 

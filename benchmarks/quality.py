@@ -20,7 +20,6 @@ from run import impersonal, machine
 
 here = Path(__file__).resolve().parent
 ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")} | {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore"}
-MEASURING = "librosa", "pesq", "pystoi", "speechmos", "pocketsphinx", "G722"  # packages that measure or read, whatever the method
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def lines(results):
     "All that is printed."
     m = results["machine"]
     said = [*table(results), "",
-            "n: sentences. LSD, MCD: distance to the original, 80 mel bands, 25 ms frames every 5 ms at most 40 dB below the loudest. corr.: magnitude between two draws at lag 0.",
+            "n: sentences. LSD, MCD: distance to the original, in 80 mel bands and by 24 cepstra of 40 mel bands, over 25 ms frames every 5 ms at most 40 dB below the loudest. corr.: magnitude between two draws at lag 0.",
             "analysis, draw: time per duration, in one thread. WER by pocketsphinx's default English model; no Whisper: no package in use ships its weights.",
             *(f"{name}: {note}" for name, note in results["notes"].items()), "",
             f"{m['cores']} cores of {m['cpu']}, Python {m['python']}, " + ", ".join(f"{k} {v}" for k, v in m["versions"].items() if v) + f", {results['date']}"]

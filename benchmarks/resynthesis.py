@@ -81,7 +81,7 @@ METHODS = (
     Method("original", lambda x, rate: x, lambda x, seed: x, note="the recording itself: the best that each measure can say"),
     Method("WORLD", world_parts, world_sound, peer="pyworld", note="Harvest, CheapTrick and D4C every 5 ms; its noise has a fixed seed, so all its draws are one"),
     Method("Griffin-Lim", mel_power, griffin_lim, peer="librosa",
-           note="80 mel bands of power, 50 ms windows every 12.5 ms, 60 fast iterations: as in Tacotron, for librosa's own defaults (128 ms every 32 ms at 16 kHz) do worse"),
+           note="80 mel bands of power, 50 ms windows every 12.5 ms, 60 fast iterations: as in Tacotron, for librosa's own defaults (128 ms every 32 ms at 16 kHz) come less near"),
     Method("segments", fit_segments, sampled, note="SpeechModel: stationary segments"),
     voice("independent", "Voice, a gain of its own for each harmonic"),
     voice("rank-one", "Voice, one gain for all harmonics"),

@@ -1,12 +1,14 @@
-"""What is resynthesised: the bundled sentence, sentences of Debian's package asterisk-core-sounds-en-g722 (one woman's voice, with
-transcripts, CC-BY-SA), the male voices of flite if that command is here, and a few of them at 8 and 48 kHz."""
+"""What is resynthesised: the bundled sentence, sentences of Debian's package asterisk-core-sounds-en-g722 (one woman's voice, CC-BY-SA,
+its transcripts in asterisk-core-sounds-en), the male voices of flite if that command is here, and a few of them at 8 and 48 kHz."""
 import gzip, re, shutil, subprocess, tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from measures import words
+
 here = Path(__file__).resolve().parent
 CACHE = here / "recordings"  # git ignores it
-PACKAGE = "asterisk-core-sounds-en-g722"
+PACKAGES, TRANSCRIPTS = ("asterisk-core-sounds-en-g722", "asterisk-core-sounds-en"), "core-sounds-en.txt*"
 GROUPS = "bundled", "asterisk", "flite", "8 kHz", "48 kHz"
 BUNDLED_TEXT = "And you always want to see it in the superlative degree."
 FLITE_VOICES = "kal16", "rms", "awb"  # three men: diphones, and two statistical voices
@@ -35,24 +37,23 @@ def bundled():
 
 
 def fetch(folder=CACHE):
-    "Have apt download the package and dpkg unpack it (neither needs root); raises `NoSpeech` that says how else to get it."
-    if any(folder.rglob("*.g722")): return folder
+    "Have apt download the recordings and their transcripts and dpkg unpack them (neither needs root); raises `NoSpeech` that says how else to get them."
+    if any(folder.rglob("*.g722")) and any(folder.rglob(TRANSCRIPTS)): return folder
     folder.mkdir(exist_ok=True)
-    how = f"get {PACKAGE}_*.deb from a Debian mirror, put it into benchmarks/{folder.name}/ and run `dpkg-deb -x` or `ar x` and `tar xf` there"
-    if not any(folder.glob(f"{PACKAGE}_*.deb")):
+    how = f"get {' and '.join(f'{name}_*_all.deb' for name in PACKAGES)} from a Debian mirror, put them into benchmarks/{folder.name}/ and unpack them there (`dpkg-deb -x`, or `ar x` and `tar xf`)"
+    if absent := [name for name in PACKAGES if not any(folder.glob(f"{name}_*.deb"))]:
         if not shutil.which("apt-get"): raise NoSpeech(f"there is no apt-get here: {how}")
-        done = subprocess.run(["apt-get", "download", PACKAGE], cwd=folder, capture_output=True, text=True)
-        if done.returncode: raise NoSpeech(f"`apt-get download {PACKAGE}`: {(done.stderr.strip().splitlines() or ['failed'])[-1]}; perhaps after `apt-get update`, or {how}")
+        done = subprocess.run(["apt-get", "download", *absent], cwd=folder, capture_output=True, text=True)
+        if done.returncode: raise NoSpeech(f"`apt-get download {' '.join(absent)}`: {(done.stderr.strip().splitlines() or ['failed'])[-1]}; perhaps after `apt-get update`, or {how}")
     if not shutil.which("dpkg-deb"): raise NoSpeech(f"there is no dpkg-deb here: {how}")
-    subprocess.run(["dpkg-deb", "-x", next(folder.glob(f"{PACKAGE}_*.deb")), folder], check=True)
+    for name in PACKAGES: subprocess.run(["dpkg-deb", "-x", next(folder.glob(f"{name}_*.deb")), folder], check=True)
     return folder
 
 
 def transcripts(folder):
     "{name: text} of the package's list, whose lines are `name: text` and whose comments begin with a semicolon."
-    lists = [p for p in sorted(folder.rglob("core-sounds-en*.txt*")) if p.suffix in (".txt", ".gz")]
-    if not lists: raise NoSpeech(f"{PACKAGE} brought no core-sounds-en.txt")
-    text = gzip.decompress(lists[0].read_bytes()).decode("utf-8", "replace") if lists[0].suffix == ".gz" else lists[0].read_text(encoding="utf-8", errors="replace")
+    path = min(folder.rglob(TRANSCRIPTS))
+    text = (gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()).decode("utf-8", "replace")
     pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line and not line.startswith(";"))
     return {name.strip(): said.strip() for name, said in pairs}
 
@@ -70,8 +71,9 @@ def asterisk(count, folder=CACHE):
         if name and SHORTEST <= path.stat().st_size/8000 <= LONGEST and plain(texts[name]): by_name.setdefault(name, path)
     chosen, seen = [], set()
     for name in sorted(by_name, key=lambda n: (-by_name[n].stat().st_size, n)):
-        if texts[name].lower() not in seen and len(chosen) < count: chosen.append(name)
-        seen.add(texts[name].lower())
+        said = tuple(words(texts[name]))
+        if said not in seen and len(chosen) < count: chosen.append(name)
+        seen.add(said)
     return [Sentence(name, "asterisk", texts[name], decoded(by_name[name])) for name in chosen]
 
 
