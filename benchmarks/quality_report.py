@@ -111,24 +111,32 @@ COLOURS = {"original": "#000000", "WORLD": "#0072B2", "Griffin-Lim": "#56B4E9", 
 MARKS = {"bundled": "D", "asterisk": "o", "flite": "^"}
 
 
-def panel(ax, results, key, groups, methods):
-    "One dot for each sentence, a bar for the mean of each method, dashed lines for the bars of its colour."
-    listed = {s["name"]: s for s in results["sentences"]}
+def values(results, key, method):
+    "[(group, value)] of the sentences at 16 kHz: the dots of a panel."
+    listed = {s["name"]: s for s in results["sentences"] if s["group"] in MAIN}
+    for r in results["records"]:
+        if r["method"] != method or r["status"] != "ok" or r["sentence"] not in listed: continue
+        s = listed[r["sentence"]]
+        if key == "wer": value = 100*r["edits"]/s["words"] if "edits" in r else None
+        elif key in ("analysis", "draw"): value = r[f"{key}_seconds"]/s["seconds"]
+        else: value = r.get(key)
+        if value is not None: yield s["group"], value
+
+
+def panel(ax, results, key, methods):
+    "A mark for each sentence, a line for the mean of each method, its number with a tick or a cross at the right, dashed lines for the bars."
+    timed = key in ("analysis", "draw")
     for height, method in enumerate(methods):
-        mine = [r for r in results["records"] if r["method"] == method and r["status"] == "ok" and listed[r["sentence"]]["group"] in groups]
-        for k, r in enumerate(mine):
-            s = listed[r["sentence"]]
-            value = (100*r["edits"]/s["words"] if "edits" in r else None) if key == "wer" else r[f"{key}_seconds"]/s["seconds"] if key in ("analysis", "draw") else r.get(key)
-            if value is None or (value == 0 and ax.get_xscale() == "log"): continue
-            ax.plot(value, height + .28*((k*.618) % 1 - .5)*2, MARKS[s["group"]], ms=4, mew=0, alpha=.55, color=COLOURS[method])
+        if timed and method == "original": continue  # nothing is done to it
+        for k, (group, value) in enumerate(values(results, key, method)):
+            ax.plot(value, height + .6*((k*.618) % 1 - .5), MARKS[group], ms=4.5, mew=0, alpha=.5, color=COLOURS[method])
         mean = summary(results, ALL, method)[key]
-        if mean is not None and (mean > 0 or ax.get_xscale() != "log"):
-            ax.plot([mean, mean], [height - .42, height + .42], "-", lw=2.5, color=COLOURS[method])
-            ax.annotate(format(mean, COLUMNS[key][3]), (mean, height - .42), xytext=(3, -1), textcoords="offset points", fontsize=7.5, va="top", color="0.15")
-    for b in results["bars"]:
-        if b["measure"] == key and b["method"] in methods and b["needed"] is not None:
-            at = methods.index(b["method"])
-            ax.plot([b["needed"]]*2, [at - .5, at + .5], "--", lw=1.2, color="0.2")
+        if mean is None: continue
+        ax.plot([mean]*2, [height - .4, height + .4], "-", lw=3, color=COLOURS[method])
+        mine = [b for b in results["bars"] if b["measure"] == key and b["method"] == method and b["needed"] is not None]
+        for b in mine: ax.plot([b["needed"]]*2, [height - .48, height + .48], "--", lw=1.3, color="0.1")
+        verdict = "" if not mine else " ✓" if all(b["verdict"] == "met" for b in mine) else " ✗"
+        ax.text(1.02, height, format(mean, COLUMNS[key][3]) + verdict, transform=ax.get_yaxis_transform(), fontsize=9, va="center", fontweight="bold" if mine else "normal")
 
 
 def figure(results, path):
@@ -136,17 +144,17 @@ def figure(results, path):
     import matplotlib.pyplot as plt
     from gp_speech.audio import replacing
     methods = [m for m in METHODS if any(r["method"] == m for r in results["records"])]
-    fig, axes = plt.subplots(3, 3, figsize=(12, 2.1 + 1.32*len(methods)), sharey=True, layout="constrained")
+    fig, axes = plt.subplots(3, 3, figsize=(13, 2.4 + 1.2*len(methods)), sharey=True, layout="constrained")
     for ax, (key, (_, unit, better, _)) in zip(axes.flat, COLUMNS.items()):
         if key in ("analysis", "draw"): ax.set_xscale("log")
-        panel(ax, results, key, MAIN, methods)
-        ax.set_title(NAMES[key] + (f" ({unit})" if unit in ("dB", "%") else ""), fontsize=10)
-        ax.set_xlabel("better →" if better == "high" else "← better", fontsize=8, loc="right" if better == "high" else "left")
+        panel(ax, results, key, methods)
+        ax.set_title(NAMES[key] + (f" ({unit})" if unit in ("dB", "%") else ""), fontsize=10.5)
+        ax.set_xlabel("better →" if better == "high" else "← better", fontsize=9, loc="right" if better == "high" else "left")
         ax.grid(axis="x", alpha=.3); ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - .3, -.6))
-    groups = {s["group"] for s in results["sentences"]} & {*MAIN}
-    handles = [plt.Line2D([], [], ls="", marker=MARKS[g], color="0.4", label=f"a sentence: {g}") for g in MAIN if g in groups]
-    handles += [plt.Line2D([], [], lw=2.5, color="0.4", label="mean"), plt.Line2D([], [], ls="--", lw=1.2, color="0.2", label="bar")]
+    axes[0, 0].set(yticks=range(len(methods)), yticklabels=methods, ylim=(len(methods) - .4, -.6))
+    there = {s["group"] for s in results["sentences"]}
+    handles = [plt.Line2D([], [], ls="", marker=MARKS[g], color="0.4", label=f"a sentence: {g}") for g in MAIN if g in there]
+    handles += [plt.Line2D([], [], lw=3, color="0.4", label="mean, its value at the right"), plt.Line2D([], [], ls="--", lw=1.3, color="0.1", label="bar: ✓ met, ✗ not")]
     fig.legend(handles=handles, loc="outside lower center", ncols=5, fontsize=9)
     with replacing(path) as temporary: fig.savefig(temporary, dpi=100)
     plt.close(fig)
