@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
 BENCH_VENV ?= .venv-bench
+QUALITY_VENV ?= .venv-quality
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench notebooks export readme dist clean
+.PHONY: help demo test bench quality notebooks export readme dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -38,6 +39,14 @@ $(BENCH_VENV)/installed: benchmarks/install.py settings.ini setup.py pyproject.t
 bench: $(BENCH_VENV)/installed ## measure draws, conditioning, fits and the sentence beside peers (ONLY=draws: one part)
 	$(BENCH_VENV)/bin/python benchmarks/run.py $(ONLY)
 
+$(QUALITY_VENV)/installed: benchmarks/install.py settings.ini setup.py pyproject.toml
+	$(PYTHON) -m venv $(QUALITY_VENV)
+	$(QUALITY_VENV)/bin/python benchmarks/install.py quality
+	touch $@
+
+quality: $(QUALITY_VENV)/installed ## measure how near resynthesised sentences come, beside WORLD and Griffin-Lim (ONLY=segments: one method)
+	$(QUALITY_VENV)/bin/python benchmarks/quality.py $(if $(ONLY),--only $(ONLY))
+
 notebooks: $(VENV)/installed ## run the notebooks anew, keep their outputs, make modules and README from them
 	$(MAKE) export
 	$(BIN)/python tools/notebooks.py
@@ -56,4 +65,4 @@ dist: $(VENV)/installed ## build wheel and sdist into dist/
 	$(BIN)/python -m build
 
 clean: ## remove environments and everything that was made
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) build dist demo _proc _docs *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs *.egg-info .pytest_cache .hypothesis

@@ -1,8 +1,8 @@
 """Install gp_speech and its peers, each peer by itself, so that one that cannot be installed does not stop the others.
 
 `python benchmarks/install.py`, run by the Python of a fresh virtual environment, installs into that environment, and into
-a second one inside it for peers that need NumPy 1. What came of it (version, or the error's last line) is in
-`peers.json` in the environment's folder, and `make bench` prints it."""
+a second one inside it for peers that need NumPy 1. `python benchmarks/install.py quality` installs what `make quality` asks instead.
+What came of it (version, or the error's last line) is in `peers.json` in the environment's folder, and `make bench` or `make quality` prints it."""
 import json, os, subprocess, sys
 from pathlib import Path
 
@@ -18,6 +18,15 @@ PEERS = {
     "gpytorch": ("", ["gpytorch"]),
     "mogptk": ("", ["mogptk", "--no-binary=mogptk mogptk"]),
     "tensorflow": ("", ["tensorflow>=2.20"]),      # the seed's recipe
+}
+QUALITY = {
+    "pyworld": ("", ["pyworld setuptools<81", "pyworld"]),  # imports pkg_resources
+    "librosa": ("", ["librosa"]),                  # Griffin-Lim
+    "pesq": ("", ["pesq", "--no-build-isolation pesq"]),
+    "pystoi": ("", ["pystoi"]),
+    "speechmos": ("", ["speechmos onnxruntime"]),  # DNSMOS, with its networks
+    "pocketsphinx": ("", ["pocketsphinx"]),        # with its English model
+    "G722": ("", ["G722"]),                        # decodes the asterisk package's recordings
 }
 
 
@@ -35,7 +44,7 @@ def pip(environment, requirement):
 
 def install(peer):
     "What came of installing and importing a peer: {environment, version, note} or {environment, error}."
-    environment, requirements = PEERS[peer]
+    environment, requirements = (PEERS | QUALITY)[peer]
     refused = []
     for requirement in requirements:
         if (error := pip(environment, requirement)) is None: break
@@ -48,12 +57,14 @@ def install(peer):
 
 
 def main():
-    subprocess.run([sys.executable, "-m", "venv", Path(sys.prefix, "numpy1")], check=True)
-    for environment, extra in ("", []), ("numpy1", ["numpy<2"]):
+    peers = QUALITY if sys.argv[1:] == ["quality"] else PEERS
+    environments = {environment for environment, _ in peers.values()}
+    if "numpy1" in environments: subprocess.run([sys.executable, "-m", "venv", Path(sys.prefix, "numpy1")], check=True)
+    for environment, extra in [("", []), ("numpy1", ["numpy<2"])][:len(environments)]:
         subprocess.run([python_of(environment), "-m", "pip", "install", "--quiet", *extra, "-e", ".", "psutil"], cwd=root, check=True)
     found = {}
-    for peer in PEERS:
-        print(f"  {peer:12}", end="", flush=True)
+    for peer in peers:
+        print(f"  {peer:13}", end="", flush=True)
         found[peer] = install(peer)
         print(found[peer].get("version") or found[peer]["error"], flush=True)
     Path(sys.prefix, "peers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
