@@ -48,9 +48,14 @@ def rate(self: SpeechModel) -> float:
     return self.envelope.rate
 
 @patch(as_prop=True)
+def n(self: SpeechModel) -> int:
+    "Number of samples."
+    return self.envelope.n
+
+@patch(as_prop=True)
 def duration(self: SpeechModel) -> float:
     "Seconds."
-    return self.envelope.n/self.rate
+    return self.n/self.rate
 
 @patch(as_prop=True)
 def components(self: SpeechModel) -> np.ndarray: # shape (segments,)
