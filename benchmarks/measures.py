@@ -64,7 +64,7 @@ def mel_cepstral_distortion(original, draw, rate):
 def correlation(one, two):
     "Correlation coefficient of two draws at lag 0, over the whole signal, -1 to 1; 1 for equal ones (and for two silences)."
     import numpy as np
-    one, two = one - np.mean(one), two - np.mean(two)
+    one, two = (np.asarray(x, dtype=float) - np.mean(x, dtype=float) for x in (one, two))
     size = np.linalg.norm(one)*np.linalg.norm(two)
     return float(one @ two/size) if size else 1.
 
