@@ -65,4 +65,4 @@ dist: $(VENV)/installed ## build wheel and sdist into dist/
 	$(BIN)/python -m build
 
 clean: ## remove environments and everything that was made
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs benchmarks/recordings *.egg-info .pytest_cache .hypothesis

@@ -62,11 +62,11 @@ def mel_cepstral_distortion(original, draw, rate):
 
 
 def correlation(one, two):
-    "Magnitude of the correlation coefficient of two draws at lag 0, over the whole signal; 1 for equal ones (and for two silences)."
+    "Correlation coefficient of two draws at lag 0, over the whole signal, -1 to 1; 1 for equal ones (and for two silences)."
     import numpy as np
-    one, two = one - np.mean(one), two - np.mean(two)
+    one, two = (np.asarray(x, dtype=float) - np.mean(x, dtype=float) for x in (one, two))
     size = np.linalg.norm(one)*np.linalg.norm(two)
-    return float(abs(one @ two)/size) if size else 1.
+    return float(one @ two/size) if size else 1.
 
 
 def words(text):

@@ -1,8 +1,9 @@
-"""`make quality`, or `python benchmarks/quality.py [GROUPS] [--only TEXT] [--sentences N] [--quick] [--keep FOLDER] [--out FOLDER]` in the environment of `install.py quality`.
+"""`make quality`, or `python benchmarks/quality.py [GROUPS] [--only TEXT,TEXT] [--sentences N] [--quick] [--keep FOLDER] [--out FOLDER] [--report]` in the environment of `install.py quality`.
 
 Resynthesises sentences by each method, in one thread, measures how near it comes, prints the table and the bars, and writes
 quality.json and quality.png. GROUPS are any of bundled, asterisk, flite, "8 kHz", "48 kHz"; all of them if none is named. What is not measured
-anew keeps what quality.json says of it. `--quick` is a trial with two sentences, which goes to benchmarks/quick/."""
+anew keeps what quality.json says of it. A quarter of an hour for the first four methods, 44 recordings and two cores, most of it the recogniser's.
+`--quick` is a trial with two sentences, which goes to benchmarks/quick/; `--report` measures nothing and shows quality.json again."""
 import argparse, json, os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -92,30 +93,42 @@ def described(sentences):
     return [dict(name=s.name, group=s.group, rate=s.recording.rate, seconds=round(s.recording.duration, 4), words=len(words(s.text))) for s in sentences]
 
 
+def chosen_by(options):
+    "The methods that are measured anew."
+    return [m for m in resynthesis.METHODS if any(text in m.name for text in options.only.split(","))]
+
+
 def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("groups", nargs="*", metavar="GROUPS", help=f"any of {', '.join(speech.GROUPS)}")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only methods with this in their names; the others keep what quality.json says")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only methods with this, or one of these parted by commas, in their names; the others keep what quality.json says")
     parser.add_argument("--sentences", type=int, default=28, metavar="N", help="how many of the asterisk package (28)")
     parser.add_argument("--quick", action="store_true", help="a trial: two sentences")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write what every method made, as WAV files")
     parser.add_argument("--out", type=Path, help="folder for quality.json and quality.png")
+    parser.add_argument("--report", action="store_true", help="measure nothing: table and figure of quality.json")
     options = parser.parse_args(arguments)
     if unknown := set(options.groups) - set(speech.GROUPS): parser.error(f"{', '.join(sorted(unknown))}: not one of {', '.join(speech.GROUPS)}")
-    if not any(options.only in m.name for m in resynthesis.METHODS): parser.error(f"--only {options.only}: not in any of {', '.join(m.name for m in resynthesis.METHODS)}")
+    if not chosen_by(options): parser.error(f"--only {options.only}: not in any of {', '.join(m.name for m in resynthesis.METHODS)}")
     if options.sentences < 1: parser.error(f"--sentences {options.sentences}: at least 1 is needed")
     return parser, options
 
 
 def kept_before(parser, options, results, this, sentences):
     "Records of an earlier run that this one does not measure anew; ends if they are of another machine or other sentences."
-    again = {m.name for m in resynthesis.METHODS if options.only in m.name}
+    again = {m.name for m in chosen_by(options)}
     before = [r for r in results.get("records", []) if r["method"] not in again or r["sentence"] not in {s.name for s in sentences}]
     if not (options.only or options.groups): return []
     known = {s["name"]: s for s in results.get("sentences", [])}
     if before and results.get("machine") != this: parser.error("quality.json was measured on another machine or with other versions; measure all of it, or use --out")
     if any(known.get(s["name"], s) != s for s in described(sentences)): parser.error("quality.json has other recordings by the same names; measure all of it, or use --out")
     return before
+
+
+def show(results, out):
+    "Print everything and draw the figure."
+    print("\n".join(report.lines(results)))
+    report.figure(results, out / "quality.png")
 
 
 def main(arguments=None):
@@ -125,15 +138,17 @@ def main(arguments=None):
     out = options.out or (here / "quick" if options.quick else here)
     out.mkdir(parents=True, exist_ok=True)
     where = out / "quality.json"
+    if options.report: return show(json.loads(where.read_text(encoding="utf-8")), out)
     peers = json.loads(Path(sys.prefix, "peers.json").read_text(encoding="utf-8"))
     results = json.loads(where.read_text(encoding="utf-8")) if where.exists() else {}
     sentences, missing = speech.gather(options.sentences, options.groups)
     if options.quick: sentences = sentences[:2]
     this = machine(sys.executable, peers)
     records = kept_before(parser, options, results, this, sentences)
-    chosen = [m for m in resynthesis.METHODS if options.only in m.name]
+    chosen = chosen_by(options)
     listed = {s["name"]: s for s in [*(results.get("sentences", []) if records else []), *described(sentences)]}
     used = {r["sentence"] for r in records} | {s.name for s in sentences}
+    missing = {group: why for group, why in results.get("missing", {}).items() if records and group not in {s["group"] for s in listed.values()}} | missing
     absent = {name: why for name, why in results.get("absent", {}).items() if records and name not in {m.name for m in chosen}}
     results = dict(date=date.today().isoformat(), quick=options.quick, machine=this, sentences=[s for s in listed.values() if s["name"] in used],
                    missing={group: impersonal(why) for group, why in missing.items()}, absent=absent, notes={m.name: m.note for m in resynthesis.METHODS},
@@ -153,8 +168,7 @@ def main(arguments=None):
         bar.write("  ".join(report.row(results, report.ALL, method.name)))
     bar.close()
     with replacing(where) as temporary: temporary.write_text(json.dumps(results | {"bars": report.bars(results)}, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(report.lines(results)))
-    report.figure(results, out / "quality.png")
+    show(results, out)
     print(f"{(time.monotonic() - start)/60:.1f} minutes; written: quality.json, quality.png" + (f", WAV files in {options.keep}" if options.keep else ""))
 
 

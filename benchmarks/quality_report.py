@@ -9,11 +9,12 @@ COLUMNS = {
     "dnsmos": ("DNSMOS", "", "high", ".2f"),
     "wer": ("WER", "%", "low", ".1f"),
     "correlation": ("corr.", "", "low", ".2f"),
+    "magnitude": ("|corr.|", "", "low", ".2f"),
     "analysis": ("analysis", "x real time", "low", ".3f"),
     "draw": ("draw", "x real time", "low", ".4f"),
 }
 NAMES = dict(lsd="log-spectral distance", mcd="mel-cepstral distortion", pesq="PESQ-wb", stoi="STOI", dnsmos="DNSMOS overall", wer="word error rate (pocketsphinx)",
-             correlation="correlation of two draws", analysis="analysis, time per duration", draw="draw, time per duration")
+             correlation="correlation of two draws", magnitude="magnitude of that correlation", analysis="analysis, time per duration", draw="draw, time per duration")
 ALL = "all at 16 kHz"      # the bars are judged on these
 MAIN = "bundled", "asterisk", "flite"
 METHODS = "original", "WORLD", "Griffin-Lim", "segments", "independent", "rank-one", "mean", "demodulated"
@@ -37,8 +38,9 @@ def summary(results, group, method):
     listed = {s["name"]: s for s in results["sentences"] if s["group"] in (MAIN if group == ALL else (group,))}
     records = [r for r in results["records"] if r["method"] == method and r["sentence"] in listed]
     done = [r for r in records if r["status"] == "ok"]
-    mean = lambda key: (lambda values: sum(values)/len(values) if values else None)([r[key] for r in done if key in r])
-    found = {key: mean(key) for key in ("lsd", "mcd", "pesq", "stoi", "dnsmos", "correlation")}
+    mean = lambda values: sum(values)/len(values) if values else None
+    found = {key: mean([r[key] for r in done if key in r]) for key in ("lsd", "mcd", "pesq", "stoi", "dnsmos", "correlation")}
+    found["magnitude"] = mean([abs(r["correlation"]) for r in done if "correlation" in r])
     heard, seconds = [r for r in done if "edits" in r], sum(listed[r["sentence"]]["seconds"] for r in done)
     found["wer"] = 100*sum(r["edits"] for r in heard)/sum(listed[r["sentence"]]["words"] for r in heard) if heard else None
     for key in ("analysis", "draw"): found[key] = sum(r[f"{key}_seconds"] for r in done)/seconds if done else None
@@ -97,7 +99,7 @@ def lines(results):
     "All that is printed."
     m = results["machine"]
     said = [*table(results), "",
-            "n: sentences. LSD, MCD: distance to the original, in 80 mel bands and by 24 cepstra of 40 mel bands, over 25 ms frames every 5 ms at most 40 dB below the loudest. corr.: magnitude between two draws at lag 0.",
+            "n: sentences. LSD, MCD: distance to the original, in 80 mel bands and by 24 cepstra of 40 mel bands, over 25 ms frames every 5 ms at most 40 dB below the loudest. corr.: of two draws at lag 0, mean over the sentences; |corr.|: mean of its magnitude.",
             "analysis, draw: time per duration, in one thread. WER by pocketsphinx's default English model; no Whisper: no package in use ships its weights.",
             *(f"{name}: {note}" for name, note in results["notes"].items()), "",
             f"{m['cores']} cores of {m['cpu']}, Python {m['python']}, " + ", ".join(f"{k} {v}" for k, v in m["versions"].items() if v) + f", {results['date']}"]
@@ -145,7 +147,7 @@ def figure(results, path):
     from gp_speech.audio import replacing
     methods = [m for m in METHODS if any(r["method"] == m for r in results["records"])]
     fig, axes = plt.subplots(3, 3, figsize=(13, 2.4 + 1.2*len(methods)), sharey=True, layout="constrained")
-    for ax, (key, (_, unit, better, _)) in zip(axes.flat, COLUMNS.items()):
+    for ax, (key, (_, unit, better, _)) in zip(axes.flat, ((key, COLUMNS[key]) for key in COLUMNS if key != "magnitude")):  # its dots show it
         if key in ("analysis", "draw"): ax.set_xscale("log")
         panel(ax, results, key, methods)
         ax.set_title(NAMES[key] + (f" ({unit})" if unit in ("dB", "%") else ""), fontsize=10.5)

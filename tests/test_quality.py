@@ -85,8 +85,8 @@ def test_frames_find_a_tone_and_fill_up_what_is_short():
 
 def test_correlation():
     x, y = noise(), noise(seed=1)
-    assert measures.correlation(x, 3*x + 1) == pytest.approx(1) and measures.correlation(x, -x) == pytest.approx(1)
-    assert measures.correlation(x, x - 2*(x @ y)/(y @ y)*y) > .99 and measures.correlation(x, y) < .04  # five standard errors
+    assert measures.correlation(x, 3*x + 1) == pytest.approx(1) and measures.correlation(x, -x) == pytest.approx(-1)
+    assert measures.correlation(x, x - 2*(x @ y)/(y @ y)*y) > .99 and abs(measures.correlation(x, y)) < .04  # five standard errors
     assert measures.correlation(np.zeros(9), np.zeros(9)) == 1
 
 
@@ -110,7 +110,7 @@ def test_a_measure_that_fails_is_told(monkeypatch):
     for name in ("pesq_wb", "stoi", "dnsmos"): monkeypatch.setattr(measures, name, broken)
     monkeypatch.setattr(measures, "heard", lambda *_: "an other word")
     found = measures.all_measures(noise(), [noise(), noise(seed=1)], 16000, "another word")
-    assert found["lsd"] == 0 and found["edits"] == 2 and found["correlation"] < .04
+    assert found["lsd"] == 0 and found["edits"] == 2 and abs(found["correlation"]) < .04
     assert found["errors"] == {name: "RuntimeError: no utterance" for name in ("pesq", "stoi", "dnsmos")}
 
 
@@ -152,7 +152,7 @@ def test_the_original_is_itself():
 def test_segments_give_draws_that_differ():
     word = Recording.example("to")
     _, (one, two) = resynthesis.resynthesise("segments", word.samples, word.rate)
-    assert len(one) == len(two) == word.n and measures.correlation(one, two) < .5
+    assert len(one) == len(two) == word.n and abs(measures.correlation(one, two)) < .5
 
 
 def test_a_method_without_its_package_or_module_is_told():
@@ -175,7 +175,7 @@ def record(method, sentence, **more):
 
 RESULTS = dict(date="2026-01-01", machine=MACHINE, sentences=SENTENCES, missing={"flite": "no command"}, absent={"mean": "gp_speech has no module voice yet"},
                notes={"WORLD": "a vocoder"}, peers={"pesq": {"error": "no compiler"}}, records=[
-    record("original", "bundled", edits=2), record("original", "x", edits=1), record("WORLD", "bundled", lsd=3.3, correlation=1.), record("WORLD", "x", lsd=3.5),
+    record("original", "bundled", edits=2), record("original", "x", edits=1), record("WORLD", "bundled", lsd=3.3, correlation=1.), record("WORLD", "x", lsd=3.5, correlation=-.1),
     record("demodulated", "bundled"), record("demodulated", "x", lsd=3.2, analysis_seconds=.4), record("demodulated", "y", lsd=9.),
     record("independent", "bundled", lsd=4.), dict(method="independent", sentence="x", status="failed", why="ValueError: too short")])
 
@@ -201,9 +201,9 @@ def test_bars():
 def test_the_table_has_a_row_for_each_group_and_method_and_says_what_is_missing():
     table = quality_report.table(RESULTS)
     assert len(table) == 1 + 4*len(quality_report.METHODS)
-    assert table[2].split() == "all at 16 kHz WORLD 2 3.40 2.00 3.00 0.980 3.20 40.0 0.55 0.080 0.0200".split()
+    assert table[2].split() == "all at 16 kHz WORLD 2 3.40 2.00 3.00 0.980 3.20 40.0 0.45 0.55 0.080 0.0200".split()
     assert table[5].endswith("1 of 2 failed: ValueError: too short")
-    assert table[7].split()[4:] == [*"mean - - - - - - - - - -".split(), *"not there: gp_speech has no module voice yet".split()]
+    assert table[7].split()[4:] == [*"mean - - - - - - - - - - -".split(), *"not there: gp_speech has no module voice yet".split()]
     assert table[6].endswith("not measured")
     printed = "\n".join(quality_report.lines(RESULTS))
     assert "flite: no sentences: no command" in printed and "pesq could not be installed: no compiler" in printed and "WORLD: a vocoder" in printed
@@ -227,3 +227,17 @@ def test_stored_results_tell_nothing_of_places_and_their_bars_are_those_of_the_r
 def test_arguments_that_mean_nothing_are_refused(arguments, why, capsys):
     with pytest.raises(SystemExit): quality.options_of(arguments)
     assert why in capsys.readouterr().err
+
+
+def test_what_is_not_measured_anew_is_kept_but_not_of_another_machine_or_other_recordings(capsys):
+    sentences = [speech.Sentence("bundled", "bundled", "ten words " * 5, Recording(np.full(64000, .1), 16000))]
+    names = lambda records: [(r["method"], r["sentence"]) for r in records]
+    every = [(r["method"], r["sentence"]) for r in RESULTS["records"]]
+    keep = lambda arguments, results=RESULTS, machine=MACHINE: names(quality.kept_before(*quality.options_of(arguments), results, machine, sentences))
+    assert keep([]) == []
+    assert keep(["--only", "WORLD,demod"]) == [pair for pair in every if pair not in (("WORLD", "bundled"), ("demodulated", "bundled"))]
+    assert keep(["bundled"]) == [pair for pair in every if pair[1] != "bundled"]
+    with pytest.raises(SystemExit): keep(["bundled"], machine={})
+    assert "another machine" in capsys.readouterr().err
+    with pytest.raises(SystemExit): keep(["bundled"], RESULTS | {"sentences": [SENTENCES[0] | {"words": 11}]})
+    assert "other recordings" in capsys.readouterr().err
