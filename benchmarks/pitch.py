@@ -158,7 +158,7 @@ def main():
     print("\n\n".join([*tables.values(), "\n".join(agree := example())]))
     if quick: return
     voices = sorted({r["voice"] for r in records})
-    with open(here / "pitch.json", "w", encoding="utf-8") as f: json.dump(dict(voices=voices, tables=tables, example=agree, records=records), f, indent=0); f.write("\n")
+    with open(here / "pitch.json", "w", encoding="utf-8") as f: f.write(json.dumps(dict(voices=voices, tables=tables, example=agree), indent=1) + "\n")
 
 
 if __name__ == "__main__": main()

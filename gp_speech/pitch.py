@@ -175,6 +175,7 @@ def low_waves(
     taper = hann_taper(n)
     return (taper*np.linalg.pinv((taper*waves).T)).T, waves
 
+# %% ../nbs/10_pitch.ipynb #10-020
 def frames_at(
     x,          # samples of shape (n,)
     where,      # number of the sample in the middle, shape (m,)
@@ -197,7 +198,7 @@ def frame_spectra(
     X = rfft(frames*comb.taper, comb.points)
     return (X.real**2 + X.imag**2 + (floor + REST*(slow**2@comb.taper**2))[:, None])/comb.rate
 
-# %% ../nbs/10_pitch.ipynb #10-026
+# %% ../nbs/10_pitch.ipynb #10-028
 class Costs(NamedTuple):
     "What a step of the chain costs, in nats."
     move: float   # times the number of candidates between
@@ -221,7 +222,7 @@ def cost_matrix(costs, K) -> np.ndarray: # nats, shape (K + 1, K + 1): from row 
     matrix[K, :K], matrix[K, K] = costs.enter, costs.wait
     return matrix
 
-# %% ../nbs/10_pitch.ipynb #10-028
+# %% ../nbs/10_pitch.ipynb #10-030
 def best_path(
     ratio,        # log-likelihood of each pitch relative to unvoiced, shape (m, K)
     costs: Costs,
@@ -245,7 +246,7 @@ def best_path(
         path[t - 1] = arrive.argmin() if arrive.min() < u + (costs.wait if now == K else costs.enter) else K
     return path
 
-# %% ../nbs/10_pitch.ipynb #10-030
+# %% ../nbs/10_pitch.ipynb #10-032
 def posterior(
     ratio,        # log-likelihood of each pitch relative to unvoiced, shape (m, K)
     costs: Costs,
@@ -268,7 +269,7 @@ def posterior(
     both = forward*backward
     return both/both.sum(axis=1, keepdims=True)
 
-# %% ../nbs/10_pitch.ipynb #10-034
+# %% ../nbs/10_pitch.ipynb #10-036
 def vertex(
     ratio,        # shape (m, K), K at least 3
     which,        # number of the candidate, shape (m,)
@@ -298,7 +299,7 @@ def refine(
         f0 = np.where(total > 0, np.sum(power*k*found, axis=1)/np.where(total > 0, total, 1), f0)
     return f0
 
-# %% ../nbs/10_pitch.ipynb #10-038
+# %% ../nbs/10_pitch.ipynb #10-040
 def fit_pitch(
     x,          # `Recording`, or samples of shape (n,)
     rate=None,  # samples per second in Hz, for bare samples
