@@ -64,7 +64,7 @@ def plot(self: Pitch,
         plot_spectrogram(recording, ax=ax, window=min(.045, recording.duration))
         left, right, _, _ = ax.images[0].get_extent()
         ax.images[0].set_extent((left, right, 0, recording.rate/2))
-        ax.set(ylim=(0, min(top, recording.rate/2)))
+        ax.set(xlim=(0, recording.duration), ylim=(0, min(top, recording.rate/2)))
     else:
         ax.fill_between(self.times, self.voicing, color="0.85", transform=ax.get_xaxis_transform(), lw=0, label="voicing, 0 to 1")
         ax.set(xlim=(self.times[0], max(self.times[-1], self.times[0] + 1e-3)))
@@ -330,4 +330,4 @@ def fit_pitch(
     f0 = np.concatenate([refine(x, where[part], comb, f0[k]) for k, part in zip(in_parts(np.arange(len(voiced))), in_parts(voiced))])
     return Pitch(times, np.exp(np.interp(times, times[voiced], np.log(f0))), voicing)
 
-def in_parts(values): return [values[i:i + 2000] for i in range(0, len(values), 2000)]
+def in_parts(values): return [values[i:i + 400] for i in range(0, len(values), 400)]
