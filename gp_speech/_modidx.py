@@ -400,6 +400,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'gp_speech.voice.circle': ('voice.html#circle', 'gp_speech/voice.py'),
                                  'gp_speech.voice.draw_gains': ('voice.html#draw_gains', 'gp_speech/voice.py'),
                                  'gp_speech.voice.fit_density': ('voice.html#fit_density', 'gp_speech/voice.py'),
+                                 'gp_speech.voice.follow': ('voice.html#follow', 'gp_speech/voice.py'),
                                  'gp_speech.voice.load_model': ('voice.html#load_model', 'gp_speech/voice.py'),
                                  'gp_speech.voice.mel_basis': ('voice.html#mel_basis', 'gp_speech/voice.py'),
                                  'gp_speech.voice.minimum_phase': ('voice.html#minimum_phase', 'gp_speech/voice.py'),
