@@ -224,6 +224,15 @@ def test_a_model_of_the_other_kind_is_not_current(here):
     assert not os.path.exists("b.npz")
 
 
+def test_the_command_passes_the_kind_on(here, capsys):
+    hiss("in/a.wav")
+    for option, kind, counts in ("", Voice, "1, kept as they were 0"), (" --model voice", Voice, "0, kept as they were 1"), (" --model segments", SpeechModel, "1, kept as they were 0"):
+        assert cli.main(f"fit-many in out --jobs 1{option}".split()) == 0 and f"fitted    {counts}" in capsys.readouterr().out
+        assert type(load_model("out/a.npz")) == kind
+    with pytest.raises(SystemExit): cli.main("fit-many in out --model choir".split())
+    assert "choir" in capsys.readouterr().err
+
+
 def test_the_kind_is_told_without_the_arrays(here, monkeypatch):
     hiss("a.wav")
     fit_file("a.wav", "a.npz")
@@ -316,7 +325,7 @@ def test_a_bad_file_is_an_answer(here, kind, case):
 @pytest.mark.parametrize("case", FOR_SEGMENTS)
 def test_what_has_no_segments_may_have_a_voice(here, case):
     FOR_SEGMENTS[case][0]()
-    assert fit_file("a.wav", "a.npz") == (None, ()) and not Voice.load("a.npz").voicing.any()
+    assert fit_file("a.wav", "a.npz") == (None, ()) and Voice.load("a.npz").n == Recording.read("a.wav").n
 
 
 @pytest.mark.parametrize("kind", corpora.KINDS)
