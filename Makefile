@@ -19,9 +19,9 @@ $(DEMO_VENV)/installed: settings.ini setup.py pyproject.toml $(wildcard gp_speec
 	$(DEMO_VENV)/bin/pip install --quiet .
 	touch $@
 
-demo: $(DEMO_VENV)/installed ## fit a word of the bundled recording and re-draw it, into demo/
+demo: $(DEMO_VENV)/installed ## fit the bundled sentence and re-draw it, into demo/
 	mkdir -p demo
-	$(DEMO_VENV)/bin/gp-speech resynth example:superlative demo/superlative.wav --seed 0 --plot demo/superlative.png --model demo/superlative.npz
+	$(DEMO_VENV)/bin/gp-speech resynth example demo/sentence.wav --seed 0 --plot demo/sentence.png --keep demo/sentence.npz
 
 $(VENV)/installed: settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -95,6 +95,27 @@ def bar_lines(results):
             + (f" ({b['of']})" if b["of"] else "") + (f" {b['unit']}" if b["unit"] else "") + f": {b['verdict']}" for b in bars(results)]
 
 
+OURS = {"segments": "segments", **{prior: f"voice, {prior}" for prior in METHODS[4:]}}  # how the README calls them
+
+
+def markdown(results):
+    "The README's table: all sentences at 16 kHz, a row for each method; and what is beside it."
+    headings = ["", *((heading + (f" ({unit})" if unit in ("dB", "%") else "")).replace("|", "\\|") for heading, unit, *_ in COLUMNS.values())]
+    table, said, counts = ["| " + " | ".join(headings) + " |", "|---|" + "--:|"*len(COLUMNS)], [], []
+    for method in METHODS:
+        found = summary(results, ALL, method)
+        _, _, n, *cells, why = row(results, ALL, method)
+        label = f"**{OURS[method]}**" if method in OURS else method
+        table.append(f"| {label} | " + " | ".join(cells if found["n"] else ["not measured", *[""]*(len(cells) - 1)]) + " |")
+        if found["n"]: counts.append(int(n))
+        if found["of"] and why: said.append(f"{method}: {why}.")
+    m, verdicts = results["machine"], [b["verdict"] for b in bars(results)]
+    spread = " or ".join(map(str, sorted(set(counts)))) or "no"
+    said += [f"Means over {spread} sentences, measured on {m['cores']} cores of {m['cpu']}, Python {m['python']}, NumPy {m['versions']['numpy']}, SciPy {m['versions']['scipy']}, {results['date']}.",
+             f"Of {len(verdicts)} bars that the project sets itself, {verdicts.count('met')} are met, {verdicts.count('NOT met')} are not, and {verdicts.count('not measured')} are not measured."]
+    return "\n".join([*table, "", " ".join(said)])
+
+
 def lines(results):
     "All that is printed."
     m = results["machine"]

@@ -17,6 +17,7 @@ _home = {
     "Segmentation": "segments", "find_segments": "segments",
     "SpeechModel": "synthesis", "log_spectral_distance": "synthesis",
     "Pitch": "pitch", "fit_pitch": "pitch",
+    "Voice": "voice", "load_model": "voice",
     "Corpus": "corpora", "fit_many": "corpora",
 }
 

@@ -294,7 +294,7 @@ def draw(args): # kept, output, seed, draws, and the changes
     report_times(stages)
 
 # %% ../nbs/13_cli.ipynb #13-033
-def fit_many(args): # folder, models, jobs, seed, channel, again
+def fit_many(args): # folder, models, jobs, model, seed, channel, again
     "Fit every recording in a folder and keep the models."
     from gp_speech import corpora
     stages, folder = {}, args.folder
@@ -302,7 +302,7 @@ def fit_many(args): # folder, models, jobs, seed, channel, again
     if not recordings and not unreadable: raise CommandError(f"{folder}: there are no recordings in it; files named {EXTENSIONS} are needed")
     report("input", f"{folder}: {len(recordings)} recording{'s'*(len(recordings) != 1)}")
     with timed(stages, "fit"):
-        try: corpus = corpora.fit_many(recordings, args.models, folder, args.jobs, args.seed, args.channel, again=args.again, progress=sys.stderr.isatty())
+        try: corpus = corpora.fit_many(recordings, args.models, folder, args.jobs, args.model, args.seed, args.channel, again=args.again, progress=sys.stderr.isatty())
         except ValueError as error: raise CommandError(error) from None
     failed = unreadable | corpus.failed
     for path, notes in corpus.notes.items():
@@ -414,7 +414,7 @@ COMMANDS = { # name: (function, its arguments, what it does, an example)
     "fit": (fit, ("input", "keep", "--model", "--channel"), "fit a recording and keep the model", "gp-speech fit example:always always.npz"),
     "draw": (draw, ("kept", "output", "--seed", "--draws", *(f"--{what}" for what in CHANGES)), "write draws from a model that was kept", "gp-speech draw always.npz new.wav --draws 3"),
     "info": (info, ("file",), "say whether a file is a recording or a model, and what is in it", "gp-speech info always.npz"),
-    "fit-many": (fit_many, ("folder", "models", "--jobs", "--seed of fits", "--channel", "--again"),
+    "fit-many": (fit_many, ("folder", "models", "--jobs", "--model", "--seed of fits", "--channel", "--again"),
                  "fit every recording in a folder and keep the models", "gp-speech fit-many recordings models --jobs 4")}
 
 def make_parser() -> argparse.ArgumentParser:

@@ -164,7 +164,7 @@ def test_a_method_without_its_package_or_module_is_told():
 
 # Table and bars, from three sentences whose figures are made up
 
-MACHINE = dict(cores=2, cpu="a processor", python="3.11", versions={"numpy": "2"})
+MACHINE = dict(cores=2, cpu="a processor", python="3.11", versions={"numpy": "2", "scipy": "1"})
 SENTENCES = [dict(name="bundled", group="bundled", rate=16000., seconds=4., words=10), dict(name="x", group="asterisk", rate=16000., seconds=1., words=5),
              dict(name="y", group="8 kHz", rate=8000., seconds=1., words=5)]
 
@@ -209,6 +209,21 @@ def test_the_table_has_a_row_for_each_group_and_method_and_says_what_is_missing(
     assert "flite: no sentences: no command" in printed and "pesq could not be installed: no compiler" in printed and "WORLD: a vocoder" in printed
 
 
+def test_the_front_pages_table_has_a_row_for_each_method():
+    heading, rule, *rows = quality_report.markdown(RESULTS).split("\n")
+    cells = lambda line: [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+    assert cells(heading) == ["", "LSD (dB)", "MCD (dB)", "PESQ-wb", "STOI", "DNSMOS", "WER (%)", "corr.", r"\|corr.\|", "analysis", "draw"]
+    assert {len(cells(line)) for line in (rule, *rows[:len(quality_report.METHODS)])} == {11} and rows[len(quality_report.METHODS)] == ""
+    found = {cells(line)[0]: cells(line)[1:] for line in rows[:len(quality_report.METHODS)]}
+    assert list(found) == ["original", "WORLD", "Griffin-Lim", "**segments**", *(f"**voice, {p}**" for p in ("independent", "rank-one", "mean", "demodulated"))]
+    assert found["WORLD"] == "3.40 2.00 3.00 0.980 3.20 40.0 0.45 0.55 0.080 0.0200".split() and found["**voice, demodulated**"][0] == "3.10"
+    for name in ("Griffin-Lim", "**segments**", "**voice, mean**", "**voice, rank-one**"): assert found[name] == ["not measured", *[""]*9]
+    verdicts = [b["verdict"] for b in quality_report.bars(RESULTS)]
+    assert rows[-1] == ("independent: 1 of 2 failed: ValueError: too short. Means over 1 or 2 sentences, measured on 2 cores of a processor, Python 3.11, NumPy 2, SciPy 1, 2026-01-01. "
+                        f"Of {len(verdicts)} bars that the project sets itself, {verdicts.count('met')} are met, {verdicts.count('NOT met')} are not, "
+                        f"and {verdicts.count('not measured')} are not measured.")
+
+
 def test_the_figure_is_drawn(tmp_path):
     quality_report.figure(RESULTS | {"bars": quality_report.bars(RESULTS)}, tmp_path / "quality.png")
     assert (tmp_path / "quality.png").read_bytes().startswith(b"\x89PNG")
@@ -221,6 +236,11 @@ def test_stored_results_tell_nothing_of_places_and_their_bars_are_those_of_the_r
     text = json.dumps(results, ensure_ascii=False)
     assert not re.search(r"\w+://", text) and run.impersonal(text) == text
     assert results["bars"] == quality_report.bars(results) and not results["quick"]
+
+
+def test_the_front_page_shows_what_was_measured():
+    results = json.loads((benchmarks / "quality.json").read_text(encoding="utf-8"))
+    assert quality_report.markdown(results) in (root / "README.md").read_text(encoding="utf-8"), "run nbs/index.ipynb anew and `make readme`"
 
 
 @pytest.mark.parametrize("arguments, why", [(["nonsense"], "not one of bundled"), (["--only", "nonsense"], "not in any of original"), (["--sentences", "0"], "at least 1")])
