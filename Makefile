@@ -21,7 +21,7 @@ $(DEMO_VENV)/installed: settings.ini setup.py pyproject.toml $(wildcard gp_speec
 
 demo: $(DEMO_VENV)/installed ## fit a word of the bundled recording and re-draw it, into demo/
 	mkdir -p demo
-	$(DEMO_VENV)/bin/gp-speech resynth example:superlative demo/superlative.wav --seed 0 --plot demo/superlative.png --model demo/superlative.npz
+	$(DEMO_VENV)/bin/gp-speech resynth example:superlative demo/superlative.wav --seed 0 --plot demo/superlative.png --keep demo/superlative.npz
 
 $(VENV)/installed: settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(VENV)
