@@ -458,7 +458,7 @@ def at(self: Voice,
     times, # s, shape (any,): between frames, on straight lines; f0 in its logarithm. Beyond the ends: as at the ends
 ) -> dict: # the four arrays, with as many rows as times
     "The voice's columns at any times."
-    place = np.clip(np.asarray(times)*self.rate/self.hop, 0, self.frames - 1)
+    place = np.clip(np.round(np.asarray(times)*self.rate/self.hop, 9), 0, self.frames - 1) # (rounded: at a frame's time, that frame)
     left = np.minimum(place.astype(int), self.frames - 2)
     blend = lambda v: v[left] + (v[left + 1] - v[left])*(place - left).reshape(-1, *[1]*(v.ndim - 1))
     return dict(f0=np.exp(blend(np.log(self.f0))), **{name: blend(getattr(self, name)) for name in ("voicing", "cepstra", "aperiodicity")})
@@ -468,11 +468,12 @@ def stretch(self: Voice,
     by, # factor of the duration; or pairs (time in the original, time in the result) in seconds, both rising, (0, 0) not needed
 ) -> Voice:
     "The same voice slower (above 1) or faster, at the same pitch; raises `ValueError` for times that do not rise, and beyond 60 s."
-    pairs = np.array([(self.duration, self.duration*by)] if np.ndim(by) == 0 else by, dtype=float)
+    end = self.times[-1]
+    pairs = np.array([(end, end*by)] if np.ndim(by) == 0 else by, dtype=float)
     if pairs.ndim != 2 or pairs.shape[1] != 2: raise ValueError(f"stretch: a factor or pairs of times are needed, got shape {pairs.shape}")
     if pairs[0].any(): pairs = np.concatenate([[(0, 0)], pairs])
     if not (np.isfinite(pairs).all() and (np.diff(pairs, axis=0) > 0).all()): raise ValueError("stretch: both times of the pairs must rise")
-    if pairs[-1, 0] < self.duration: pairs = np.concatenate([pairs, pairs[-1:] + self.duration - pairs[-1, 0]])      # the rest as it was
+    if pairs[-1, 0] < end: pairs = np.concatenate([pairs, pairs[-1:] + end - pairs[-1, 0]])      # the rest as it was
     n = round(np.interp(self.duration, *pairs.T)*self.rate)
     if not 0 < n <= LONGEST*self.rate: raise ValueError(f"stretch: the result would last {n/self.rate:g} s; more than 0 and at most {LONGEST:g} s are needed")
     times = self.hop*np.arange((n - 1)//self.hop + 2)/self.rate

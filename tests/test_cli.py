@@ -388,7 +388,7 @@ def test_segments_cannot_be_changed(refused, models, change):
 @pytest.mark.parametrize("change, told", [
     ("--pitch=-36", "--pitch: between 20 and 8000 Hz is needed, got "), ("--stretch=10", "--stretch: the result would last 61 s; more than 0 and at most 60 s are needed")])
 def test_a_change_that_cannot_be(refused, change, told):
-    write("in.wav", vowel(n=97_600))
+    write("in.wav", vowel(150, n=97_600))
     assert f"in.wav: {told}" in refused("resynth", "in.wav", "out.wav", change)
     assert main("fit in.wav in.npz".split()) == 0
     assert f"in.npz: {told}" in refused("draw", "in.npz", "out.wav", change)
