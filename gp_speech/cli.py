@@ -247,7 +247,7 @@ def resynth(args): # input, output, seed, draws, plot, keep, channel, model, and
     stages = {}
     with timed(stages, "read"): recording = open_input(args.input, args.channel)
     report("input", f"{args.input}: {describe_recording(recording)}")
-    check_outputs(args, args.input, recording.n*(args.stretch or 1), recording.rate)
+    check_outputs(args, args.input, round(recording.n*(args.stretch or 1)), recording.rate)
     if args.plot:
         try: spectrogram(recording)
         except ValueError as error: raise CommandError(f"{args.input}: too short for --plot: {error}") from None

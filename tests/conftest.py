@@ -7,6 +7,13 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # no windows, on any machine
 
 
 @pytest.fixture
+def here(tmp_path, monkeypatch):
+    "An empty folder to work in."
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
 def ordinary():
     """A folder, and a function that calls another one as an ordinary user: root may read and write everything, so
     where the tests run as root, a child process gives up its rights first. What the call raises is a failure here too."""

@@ -9,12 +9,30 @@ import soundfile
 from gp_speech import __version__
 from gp_speech.audio import Recording
 from gp_speech.cli import COMMANDS, EXAMPLES, EXTENSIONS, LARGEST, main
+from gp_speech.pitch import fit_pitch
 from gp_speech.synthesis import LONGEST, SCHEMA, SpeechModel
+from gp_speech.voice import VOICE_SCHEMA, Voice, load_model
 
 command = str(Path(sys.executable).with_name("gp-speech"))
 
 
+KINDS = {"voice": Voice, "segments": SpeechModel}
+
+
 def hiss(n=1600): return 0.1 * np.random.default_rng(1).standard_normal(n)
+
+
+def vowel(f0=200, n=8000, rate=16000):
+    "A sung sound at a pitch in Hz."
+    t = np.arange(n) / rate
+    return 0.1 * sum(np.cos(2 * np.pi * k * f0 * t + k**2) / k for k in range(1, int(0.45 * rate / f0) + 1))
+
+
+def pitch_of(path):
+    "Median pitch in Hz of a file, which must be voiced in the main."
+    pitch = fit_pitch(Recording.read(path), high=1000)
+    assert pitch.voiced.mean() > 0.8
+    return np.median(pitch.f0[pitch.voiced])
 
 
 def write(path, samples, rate=16000, **options):
@@ -23,18 +41,24 @@ def write(path, samples, rate=16000, **options):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    "A small model file; its bytes."
-    path = tmp_path_factory.mktemp("model") / "a.npz"
-    SpeechModel.fit(Recording(hiss(), 16000), progress=False).save(path)
-    return path.read_bytes()
+def models(tmp_path_factory):
+    "A small model file of each kind; its bytes."
+    folder, recording = tmp_path_factory.mktemp("model"), Recording(hiss(), 16000)
+    Voice.fit(recording).save(folder / "voice.npz")
+    SpeechModel.fit(recording, progress=False).save(folder / "segments.npz")
+    return {kind: (folder / f"{kind}.npz").read_bytes() for kind in KINDS}
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    "Of model, as `--model` takes it."
+    return request.param
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    "An empty folder to work in."
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def model(models, kind):
+    "A small model file, of one kind and then of the other; its bytes."
+    return models[kind]
 
 
 @pytest.fixture
@@ -56,19 +80,20 @@ def refused(here, capsys):
 def no_fit(monkeypatch):
     "Makes a fit a failure: what is refused must be refused before it."
     def fit(*args, **kwargs): raise AssertionError("time was spent on a fit")
-    monkeypatch.setattr(SpeechModel, "fit", fit)
+    for one in KINDS.values(): monkeypatch.setattr(one, "fit", fit)
 
 
 # -- the main job
 
-def test_resynth_writes_what_it_says(here, capsys):
+def test_resynth_writes_what_it_says(here, capsys, kind):
     write("a.wav", hiss())
-    assert main("resynth a.wav b.wav --seed 3 --plot b.png --model b.npz".split()) == 0
+    assert main(f"resynth a.wav b.wav --seed 3 --plot b.png --keep b.npz --model {kind}".split()) == 0
     out, err = capsys.readouterr()
     assert err == ""
     lines = dict(line.split(maxsplit=1) for line in out.splitlines() if not line.startswith("wrote"))
     assert lines["input"] == "a.wav: 0.1 s, 1600 samples at 16000 Hz" and lines["seed"] == "3"
-    assert "segment" in lines["model"] and "component" in lines["model"] and float(lines["distance"].split()[0]) > 0
+    assert lines["model"] == "voice, 21 frames, unvoiced" if kind == "voice" else lines["model"].startswith("segments, 1 segment, ") and "component" in lines["model"]
+    assert float(lines["distance"].split()[0]) > 0
     assert [part.split()[0] for part in lines["time"].split(", ")] == ["read", "fit", "draw", "compare", "write"]
     assert [line.split()[1] for line in out.splitlines() if line.startswith("wrote")] == ["b.wav", "b.npz", "b.png"]
     assert sorted(os.listdir()) == ["a.wav", "b.npz", "b.png", "b.wav"]
@@ -78,10 +103,16 @@ def test_resynth_writes_what_it_says(here, capsys):
     assert Path("b.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
-def test_a_kept_model_draws_the_same(here, capsys):
+def test_a_kept_model_draws_the_same(here, kind, capsys):
     write("a.wav", hiss())
-    assert main("resynth a.wav b.wav --seed 3 --model b.npz".split()) == 0
-    assert main("fit a.wav c.npz".split()) == 0
+    assert main(f"resynth a.wav b.wav --seed 3 --keep b.npz --model {kind}".split()) == 0
+    assert main(f"fit a.wav c.npz --model {kind}".split()) == 0
+    if kind == "voice": assert main("fit a.wav d.npz".split()) == 0 and Path("c.npz").read_bytes() == Path("d.npz").read_bytes()  # it is the default
+    assert Path("b.npz").read_bytes() == Path("c.npz").read_bytes() and type(KINDS[kind].load("c.npz")) is KINDS[kind]
+    capsys.readouterr()
+    assert main("info b.npz".split()) == 0
+    out = capsys.readouterr().out
+    assert f"model ({KINDS[kind].__name__})" in out and f"model     {kind}, " in out and "0.1 s, 1600 samples at 16000 Hz" in out
     for name in "bc":
         assert main(f"draw {name}.npz {name}{name}.wav --seed 3".split()) == 0
         assert Path(f"{name}{name}.wav").read_bytes() == Path("b.wav").read_bytes()
@@ -107,7 +138,7 @@ def test_a_thrown_seed_repeats_the_draw(here, model, capsys):
     assert Path("d.wav").read_bytes() == Path("b.wav").read_bytes()
 
 
-def test_the_model_is_written_over_only_when_the_new_one_is_whole(here, model, monkeypatch):
+def test_the_model_is_written_over_only_when_the_new_one_is_whole(here, model, kind, monkeypatch):
     write("a.wav", hiss())
     Path("a.npz").write_bytes(model)
 
@@ -115,32 +146,32 @@ def test_the_model_is_written_over_only_when_the_new_one_is_whole(here, model, m
         file.write(b"half")
         raise KeyboardInterrupt
     monkeypatch.setattr(np, "savez_compressed", interrupted)
-    assert main("fit a.wav a.npz".split()) == 130
+    assert main(f"fit a.wav a.npz --model {kind}".split()) == 130
     assert Path("a.npz").read_bytes() == model and sorted(os.listdir()) == ["a.npz", "a.wav"]
 
 
-def test_channels(here, capsys):
+def test_channels(here, capsys, kind):
     sound = np.zeros((1600, 8))
     sound[:, 3] = hiss()
     write("a.wav", sound)
-    for k in ("mean", "3"): assert main(["resynth", "a.wav", f"{k}.wav", "--seed", "0", "--channel", k]) == 0
+    for k in ("mean", "3"): assert main(["resynth", "a.wav", f"{k}.wav", "--seed", "0", "--channel", k, "--model", kind]) == 0
     loudness = [Recording.read(f"{k}.wav").samples.std() for k in ("3", "mean")]
     assert loudness[0] / loudness[1] == pytest.approx(8, rel=0.05)
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("rate, n", [(4000, 400), (16000, 160), (192000, 9600), (16000, 3), (11025, 301)])
-def test_short_and_unusual_rates_work(here, capsys, rate, n):
+def test_short_and_unusual_rates_work(here, capsys, kind, rate, n):
     write("a.wav", hiss(n), rate)
-    assert main("resynth a.wav b.wav --seed 0".split()) == 0
+    assert main(f"resynth a.wav b.wav --seed 0 --model {kind}".split()) == 0
     drawn = Recording.read("b.wav")
     assert (drawn.n, drawn.rate) == (n, rate) and drawn.samples.any()
     assert ("undefined" in capsys.readouterr().out) == (n / rate < 0.025)
 
 
-def test_past_full_scale_is_one_note(here, capsys):
+def test_past_full_scale_is_one_note(here, capsys, kind):
     write("a.wav", 30 * hiss(), subtype="FLOAT")
-    assert main("resynth a.wav b.wav --seed 0".split()) == 0
+    assert main(f"resynth a.wav b.wav --seed 0 --model {kind}".split()) == 0
     told = capsys.readouterr().err
     assert told.startswith("gp-speech: note: b.wav: ") and "past full scale (peak " in told and told.count("\n") == 1
     assert np.abs(Recording.read("b.wav").samples).max() == 1
@@ -178,7 +209,8 @@ def test_fit_many_fits_what_can_be_fitted_and_lists_the_rest(folder, capsys):
     os.unlink("in/c.wav")
     assert main("fit-many in out --jobs 1".split()) == 0 and capsys.readouterr().err == ""
     assert sorted(p.relative_to("out") for p in Path("out").rglob("*.*")) == [Path("a.npz"), Path("deep/b.npz")]
-    assert main("fit in/a.wav a.npz".split()) == 0
+    kind = next(kind for kind, of in KINDS.items() if type(load_model("out/a.npz")) is of)
+    assert main(f"fit in/a.wav a.npz --model {kind}".split()) == 0
     assert Path("out/a.npz").read_bytes() == Path("a.npz").read_bytes()  # what `fit` makes of it
 
 
@@ -189,7 +221,7 @@ def test_fit_many_again_and_its_options(folder, capsys):
     first = Path("out/a.npz").read_bytes()
     assert main("fit-many in out --jobs 1 --seed 3".split()) == 0 and Path("out/a.npz").read_bytes() == first
     assert main("fit-many in out --jobs 1 --seed 3 --again".split()) == 0 and Path("out/a.npz").read_bytes() != first
-    assert SpeechModel.load("out/a.npz").envelope.scale == pytest.approx(np.sqrt(np.mean((hiss()/2)**2)), rel=1e-3)
+    assert load_model("out/a.npz").sample(np.random.default_rng(0))[0].samples.std() == pytest.approx(hiss().std() / 2, rel=0.2)
     capsys.readouterr()
     assert main("fit-many in out --jobs 1 --channel 2 --again".split()) == 1
     assert "in/a.wav: channel 2 was asked for and there are 2" in capsys.readouterr().err
@@ -220,11 +252,12 @@ def test_fit_many_tells_of_a_folder_it_may_not_read(ordinary, capsys):
 
 
 def test_fit_many_notes_name_their_recording(folder, capsys, monkeypatch):
-    whole = SpeechModel.fit
-    def fit(recording, **options):
-        warnings.warn("it sounds odd")
-        return whole(recording, **options)
-    monkeypatch.setattr(SpeechModel, "fit", fit)
+    def noisy(whole):
+        def fit(recording, **options):
+            warnings.warn("it sounds odd")
+            return whole(recording, **options)
+        return fit
+    for one in KINDS.values(): monkeypatch.setattr(one, "fit", noisy(one.fit))
     assert main("fit-many in out --jobs 1".split()) == 1
     assert capsys.readouterr().err.startswith("gp-speech: note: in/a.wav: it sounds odd\ngp-speech: note: in/deep/b.FLAC: it sounds odd\n")
 
@@ -243,7 +276,7 @@ def test_ctrl_c_keeps_what_fit_many_has_finished(here, jobs):
     assert running.returncode == 130 and 1 <= len(made) < 20
     assert err == f"gp-speech: stopped; {len(made)} of 20 recordings were fitted; the same call goes on from there; no file was left half-written\n"
     assert {path.name for path in made} == {name for name in os.listdir("out") if not name.startswith(".")}  # (a worker that is killed while it writes leaves a hidden file)
-    for path in made: SpeechModel.load(path)
+    for path in made: load_model(path)
 
 
 # -- bad recordings
@@ -269,20 +302,104 @@ BAD = {
     "text": (text, "not audio"),
     "truncated": (cut, "promises 3200 bytes of samples and 956 follow"),
     "no samples": (lambda: write("in.wav", np.zeros(0)), "0 samples; at least 1 is needed"),
-    "one sample": (lambda: write("in.wav", np.ones(1) / 2), "1 samples; at least 3 are needed"),
-    "zeros": (lambda: write("in.wav", np.zeros(1600)), "all 1600 samples are zero"),
     "not finite": (infinite, "2 of 1600 samples are not finite"),
     "10 minutes": (lambda: write("in.wav", np.zeros(600 * 8000), 8000), "it lasts 600 s; at most 60 s are needed"),
     "pipe": (lambda: os.mkfifo("in.wav"), "a device or a pipe")}
 
 
 @pytest.mark.parametrize("case", BAD)
-@pytest.mark.parametrize("argv", ["resynth in.wav out.wav --model out.npz", "fit in.wav out.npz"])
-def test_bad_recordings_are_refused(refused, case, argv):
+@pytest.mark.parametrize("argv", ["resynth in.wav out.wav --keep out.npz", "fit in.wav out.npz"])
+def test_bad_recordings_are_refused(refused, case, argv, kind):
     make, told = BAD[case]
     make()
-    message = refused(*argv.split())
+    message = refused(*argv.split(), "--model", kind)
     assert message.startswith("in.wav: ") and told in message
+
+
+LITTLE = {"one sample": (np.ones(1) / 2, "1 samples; at least 3 are needed"), "two samples": (hiss(2), "2 samples; at least 3 are needed"),
+          "zeros": (np.zeros(1600), "all 1600 samples are zero")}
+
+
+@pytest.mark.parametrize("case", LITTLE)
+def test_next_to_nothing_is_a_voice_and_no_segments(refused, capsys, case):
+    samples, told = LITTLE[case]
+    write("in.wav", samples)
+    for argv in ("resynth in.wav out.wav --keep out.npz", "fit in.wav out.npz"):
+        message = refused(*argv.split(), "--model", "segments")
+        assert message.startswith("in.wav: ") and told in message
+    assert main("resynth in.wav out.wav --keep out.npz --seed 0".split()) == 0 and capsys.readouterr().err == ""
+    drawn = Recording.read("out.wav")
+    assert drawn.n == len(samples) and Voice.load("out.npz").n == len(samples)
+    assert np.abs(drawn.samples).max() < 1e-9 or case == "two samples"  # nothing moves in the others
+
+
+@pytest.mark.parametrize("rate, told", [(2000, "the rate is 2000 Hz; at least 4000 Hz are needed to find a pitch up to 500 Hz"),
+                                        (2_000_000_000, "the rate is 2e+09 Hz; at most 1e+06 Hz can be fitted")])
+def test_rates_that_no_voice_has(refused, rate, told):
+    write("in.wav", hiss(300), rate)
+    assert refused(*"fit in.wav out.npz".split()) == f"in.wav: {told}"
+
+
+# -- changes of a voice
+
+@pytest.mark.parametrize("semitones", [-7, 5.5])
+def test_the_pitch_moves(here, semitones, capsys):
+    write("a.wav", vowel())
+    assert main(["resynth", "a.wav", "b.wav", f"--pitch={semitones}", "--keep", "b.npz", "--seed", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "distance" not in out and "compare" not in out  # from what would it be?
+    assert pitch_of("a.wav") == pytest.approx(200, rel=0.01) and pitch_of("b.wav") == pytest.approx(200 * 2 ** (semitones / 12), rel=0.01)
+    assert main("draw b.npz c.wav --seed 0".split()) == 0 and Path("b.wav").read_bytes() == Path("c.wav").read_bytes()  # the changed voice is kept
+    assert main(["fit", "a.wav", "a.npz"]) == main(["draw", "a.npz", "d.wav", f"--pitch={semitones}", "--seed", "0"]) == 0
+    assert Path("d.wav").read_bytes() == Path("b.wav").read_bytes()
+
+
+@pytest.mark.parametrize("factor", [0.3, 1, 2.5])
+def test_the_length_changes_and_the_pitch_stays(here, factor):
+    write("a.wav", vowel())
+    assert main("fit a.wav a.npz".split()) == 0
+    for argv in (f"resynth a.wav b.wav --stretch {factor} --seed 0", f"draw a.npz c.flac --stretch {factor} --seed 0"): assert main(argv.split()) == 0
+    for name in ("b.wav", "c.flac"): assert Recording.read(name).n == round(8000 * factor) and pitch_of(name) == pytest.approx(200, rel=0.01)
+
+
+def test_the_resonances_move(here):
+    x = np.zeros(8000)
+    x[::100] = 1  # 160 Hz
+    from scipy.signal import lfilter
+    pole = 0.97 * np.exp(2j * np.pi * 1500 / 16000)  # a resonance at 1500 Hz
+    write("a.wav", 0.02 * lfilter([1], np.poly([pole, pole.conj()]).real, x))
+    assert main("resynth a.wav b.wav --formants 1.4 --pitch 0 --stretch 1 --seed 0".split()) == 0
+
+    def centre(path):
+        power = np.abs(np.fft.rfft(Recording.read(path).samples)) ** 2
+        return power @ np.linspace(0, 8000, len(power)) / power.sum()
+    assert centre("b.wav") / centre("a.wav") == pytest.approx(1.4, rel=0.15) and pitch_of("b.wav") == pytest.approx(160, rel=0.01)
+
+
+@pytest.mark.parametrize("change", ["--pitch=3", "--stretch=2", "--formants=1.1", "--pitch=0", "--stretch=1", "--formants=1"])
+def test_segments_cannot_be_changed(refused, models, change):
+    write("in.wav", hiss())
+    Path("in.npz").write_bytes(models["segments"])
+    what = change.partition("=")[0]
+    for argv in (["draw", "in.npz", "out.wav", change], ["resynth", "in.wav", "out.wav", "--model", "segments", change]):
+        assert refused(*argv) == f"{argv[1]}: {what} needs a voice; this model is of segments"
+
+
+@pytest.mark.parametrize("change, told", [
+    ("--pitch=-36", "--pitch: between 20 and 8000 Hz is needed, got "), ("--stretch=10", "--stretch: the result would last 61 s; more than 0 and at most 60 s are needed")])
+def test_a_change_that_cannot_be(refused, change, told):
+    write("in.wav", vowel(150, n=97_600))
+    assert f"in.wav: {told}" in refused("resynth", "in.wav", "out.wav", change)
+    assert main("fit in.wav in.npz".split()) == 0
+    assert f"in.npz: {told}" in refused("draw", "in.npz", "out.wav", change)
+
+
+def test_stretched_draws_count_in_full(refused, no_fit, models):
+    write("in.wav", hiss())
+    draws = LARGEST // 1600
+    assert f"{draws} draws of 3200 samples were asked for" in refused("resynth", "in.wav", "out.wav", "--stretch", "2", "--draws", draws)
+    Path("in.npz").write_bytes(models["voice"])
+    assert f"{draws} draws of 3200 samples were asked for" in refused("draw", "in.npz", "out.wav", "--stretch", "2", "--draws", draws)
 
 
 def test_hours_are_refused_without_reading_them(refused):
@@ -343,8 +460,8 @@ def test_no_right_to_read(ordinary, capsys):
     ("resynth in-2.wav in.wav --draws 2", "in-2.wav: this is the input"),
     ("resynth in.wav out.wav --plot out.jpg", "out.jpg: the extension is '.jpg'; .png is needed"),
     ("resynth in.wav out.wav --plot no/out.png", "no/out.png: cannot be written"),
-    ("resynth in.wav out.wav --model out.bin", "out.bin: the extension is '.bin'; .npz is needed"),
-    ("resynth in.wav out.wav --model no/out.npz", "no/out.npz: cannot be written"),
+    ("resynth in.wav out.wav --keep out.bin", "out.bin: the extension is '.bin'; .npz is needed"),
+    ("resynth in.wav out.wav --keep no/out.npz", "no/out.npz: cannot be written"),
     ("resynth fast.wav out.flac", "out.flac: libsndfile cannot write this"),
     (f"resynth in.wav out.wav --draws {LARGEST}", f"in.wav: {LARGEST} draws of 1600 samples were asked for"),
     ("fit in.wav out", "out: the extension is ''; .npz is needed"),
@@ -409,11 +526,11 @@ def bomb():
 
 
 def liar(model):
-    "A model whose array `u` claims a petabyte that is not there."
+    "A model of which an array claims a petabyte that is not there."
     file = io.BytesIO()
     header = b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + b"{'descr': '<f8', 'fortran_order': False, 'shape': (140000000000000,), }".ljust(117) + b"\n"
     with zipfile.ZipFile(io.BytesIO(model)) as old, zipfile.ZipFile(file, "w") as new:
-        for item in old.infolist(): new.writestr(item.filename, header + bytes(80) if item.filename == "envelope_u.npy" else old.read(item))
+        for item in old.infolist(): new.writestr(item.filename, header + bytes(80) if item.filename in ("envelope_u.npy", "matrix.npy") else old.read(item))
     return file.getvalue()
 
 
@@ -425,21 +542,29 @@ MODELS = {
     "truncated": (lambda m: m[:len(m) // 2], "corrupted"),
     "a byte short": (lambda m: m[:-1], "corrupted"),
     "corrupted": (lambda m: m[:300] + bytes(b ^ 255 for b in m[300:340]) + m[340:], "corrupted"),
-    "another schema": (lambda m: changed(m, schema="gp_speech SpeechModel 2"), f"schema is 'gp_speech SpeechModel 2'; {SCHEMA!r} is needed"),
+    "another schema": (lambda m: changed(m, schema="gp_speech Voice 2"), f"schema is 'gp_speech Voice 2'; {VOICE_SCHEMA!r} or {SCHEMA!r} is needed"),
     "no schema": (lambda m: archive(a=np.zeros(3)), "schema is 'none'"),
     "an array too many": (lambda m: changed(m, extra=1), "'extra'"),
-    "not a number": (lambda m: changed(m, noise=np.full(1, np.nan)), "not a usable model"),
-    "components do not add up": (lambda m: changed(m, components=[7]), "not a usable model"),
-    "a petabyte of samples": (lambda m: changed(m, envelope_n=10**14, boundaries=[0, 10**14]), "it claims"),
+    "another's schema": (lambda m: changed(m, schema=SCHEMA if "matrix" in np.load(io.BytesIO(m)) else VOICE_SCHEMA), "arrays are missing or unknown, such as "),
     "a petabyte that is not there": (liar, "corrupted"),
     "a pickle": (lambda m: pickle.dumps(Payload()), "not a model file"),
     "a pickle within": (lambda m: changed(m, schema=np.array([Payload()], dtype=object)), "corrupted, or not a model file"),
     "a bomb": (lambda m: bomb(), "at most 268435456 are accepted")}
 
+OF_A_KIND = {
+    "voice": {
+        "not a number": (lambda m: changed(m, matrix=np.full((21, 47), np.nan)), "not a usable voice: f0: 21 values are not finite"),
+        "a frame too few": (lambda m: changed(m, matrix=np.load(io.BytesIO(m))["matrix"][1:]), "not a usable voice: f0: shape (21,) is needed"),
+        "a petabyte of samples": (lambda m: changed(m, n=10**14), "it claims")},
+    "segments": {
+        "not a number": (lambda m: changed(m, noise=np.full(1, np.nan)), "not a usable model"),
+        "components do not add up": (lambda m: changed(m, components=[7]), "not a usable model"),
+        "a petabyte of samples": (lambda m: changed(m, envelope_n=10**14, boundaries=[0, 10**14]), "it claims")}}
 
-@pytest.mark.parametrize("case", MODELS)
-def test_bad_models_are_refused(refused, model, case):
-    make, told = MODELS[case]
+
+@pytest.mark.parametrize("kind, case", [(kind, case) for kind in KINDS for case in MODELS | OF_A_KIND[kind]])
+def test_bad_models_are_refused(refused, models, kind, case):
+    (make, told), model = (MODELS | OF_A_KIND[kind])[case], models[kind]
     if (content := make(model)) is not None: Path("in.npz").write_bytes(content)
     message = refused("draw", "in.npz", "out.wav", "--seed", "0")
     assert message.startswith("in.npz: ") and told in message
@@ -467,6 +592,12 @@ def test_what_is_no_model(refused, argv):
     ("", "required"), ("sing a b", "invalid choice"), ("resynth a.wav", "OUT"), ("resynth a.wav b.wav --seed -1", "from 0 is needed"),
     ("resynth a.wav b.wav --seed x", "a whole number"), ("resynth a.wav b.wav --draws 0", "from 1 is needed"), ("resynth a.wav b.wav --draws 1.5", "a whole number"),
     ("resynth a.wav b.wav --channel left", "a whole number"), ("draw a.npz b.wav --plot c.png", "unrecognized"), ("resynth a.wav b.wav --dr 3", "unrecognized"),
+    ("resynth a.wav b.wav --model c.npz", "invalid choice"), ("fit a.wav b.npz --model x", "invalid choice"), ("draw a.npz b.wav --model voice", "unrecognized"),
+    ("resynth a.wav b.wav --pitch x", "'x': a number from -36 to 36 is needed"), ("draw a.npz b.wav --pitch 37", "a number from -36 to 36 is needed"),
+    ("draw a.npz b.wav --pitch nan", "'nan': a number"), ("resynth a.wav b.wav --pitch", "expected one argument"),
+    ("resynth a.wav b.wav --stretch 0", "a number from 0.1 to 10 is needed"), ("draw a.npz b.wav --stretch -1", "a number from 0.1 to 10 is needed"),
+    ("draw a.npz b.wav --stretch inf", "a number from 0.1 to 10 is needed"), ("resynth a.wav b.wav --formants 5", "a number from 0.25 to 4 is needed"),
+    ("draw a.npz b.wav --formants 0,9", "a number from 0.25 to 4 is needed"), ("fit a.wav b.npz --pitch 3", "unrecognized"),
     ("fit-many a", "OUT"), ("fit-many a b --jobs 0", "from 1 is needed"), ("fit-many a b --seed x", "a whole number"), ("fit-many a b --draws 3", "unrecognized")])
 def test_usage(here, capsys, argv, told):
     with pytest.raises(SystemExit) as stop: main(argv.split())
@@ -485,7 +616,7 @@ def test_help_and_version(capsys):
 def test_the_examples_in_the_help_are_understood():
     from gp_speech.cli import make_parser
     lines = [line.split("  ")[1] for line in EXAMPLES.splitlines() if line.startswith("  gp-speech")] + [example for *_, example in COMMANDS.values()]
-    assert len(lines) == 12
+    assert len(lines) == 14
     for line in lines: assert callable(make_parser().parse_args(line.split()[1:]).command)
 
 
@@ -521,9 +652,9 @@ def test_ascii_terminals(here):
     assert done.returncode == 0 and b"\\xfc.wav" in done.stdout and done.stderr == b""
 
 
-def test_ctrl_c_leaves_nothing(here):
+def test_ctrl_c_leaves_nothing(here, kind):
     ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests run in the background it would be ignored
-    with subprocess.Popen([command, "resynth", "example", "out.wav", "--plot", "out.png", "--model", "out.npz"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ready) as running:
+    with subprocess.Popen([command, "resynth", "example", "out.wav", "--draws", "60", "--plot", "out.png", "--keep", "out.npz", "--model", kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=ready) as running:
         assert running.stdout.readline().startswith("input")
         time.sleep(0.5)
         running.send_signal(signal.SIGINT)

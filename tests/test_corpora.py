@@ -35,13 +35,6 @@ def contents(folder):
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
-    "An empty folder to work in."
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-@pytest.fixture
 def corpus(here):
     "A folder of five recordings and a bad one."
     for k in range(5): hiss(f"in/{k % 2}/{k}.wav", seed=k)
