@@ -248,6 +248,7 @@ def resynth(args): # input, output, seed, draws, plot, keep, channel, model, and
     with timed(stages, "read"): recording = open_input(args.input, args.channel)
     report("input", f"{args.input}: {describe_recording(recording)}")
     check_outputs(args, args.input, round(recording.n*(args.stretch or 1)), recording.rate)
+    if args.model == "segments": changed(args.input, None, args)      # what cannot be changed is refused before the fit
     if args.plot:
         try: spectrogram(recording)
         except ValueError as error: raise CommandError(f"{args.input}: too short for --plot: {error}") from None
@@ -345,8 +346,8 @@ EXAMPLES = """examples:
   gp-speech resynth example:always new.wav              re-draw a word of the bundled sentence
   gp-speech resynth my.wav new.flac --draws 3 --seed 1  three draws: new-1.flac, new-2.flac, new-3.flac
   gp-speech resynth my.wav new.wav --plot new.png       and a picture of original and draw
-  gp-speech resynth my.wav high.wav --pitch 4            four semitones higher, at the same speed
-  gp-speech resynth my.wav old.wav --model segments      by stationary pieces, as in notebook 09
+  gp-speech resynth my.wav high.wav --pitch 4           four semitones higher, at the same speed
+  gp-speech resynth my.wav old.wav --model segments     by stationary pieces, as in notebook 09
   gp-speech fit my.wav my.npz                           fit once...
   gp-speech draw my.npz new.wav --draws 10              ...and draw as often as you like
   gp-speech info my.npz                                 what is in this file?
@@ -393,7 +394,7 @@ OPTIONS = { # name, and which of that name: how argparse reads it
     "folder": dict(metavar="DIR", help=f"folder whose recordings are fitted, and those in folders below it: files named {EXTENSIONS}; "
                                        "what is hidden, and links to folders, are passed over"),
     "models": dict(metavar="OUT", help="folder for the models, made if it is not there; they stand in it as the recordings do in DIR. "
-                                       "A model that is not older than its recording is kept as it is"),
+                                       "A model of the same kind that is not older than its recording is kept as it is"),
     "--jobs": dict(metavar="N", type=whole_number(1), help="how many recordings to fit at the same time (default: one for each processor)"),
     "--again": dict(action="store_true", help="fit recordings that have a model too, for example for another --channel"),
     "--seed": dict(metavar="N", type=whole_number(0), help="number that the draws follow from (default: thrown, and printed)"),

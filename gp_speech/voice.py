@@ -15,7 +15,7 @@ import numpy as np
 from fastcore.basics import patch
 from scipy.fft import irfft, next_fast_len, rfft
 from .audio import AudioError, Recording, replacing, show_figure
-from .simulation import blas, draw
+from .simulation import blas, draw as draw_process
 from .pitch import Pitch, fit_pitch
 from .synthesis import LARGEST, LONGEST, MODEL_ARRAYS, SCHEMA, ModelError, SpeechModel, read_arrays
 
@@ -369,7 +369,7 @@ def draw_gains(
     if prior not in PRIORS: raise ValueError(f"prior: {prior!r} is not one of {', '.join(PRIORS)}")
     if prior == "mean" or not harmonics: return np.ones((frames, 1), dtype=complex)
     count = 1 if prior == "rank-one" else harmonics
-    parts = draw(lambda r: np.exp(-(r/lengthscale)**2), frames, 1/step, rng, draws=2*count)/np.sqrt(2)
+    parts = draw_process(lambda r: np.exp(-(r/lengthscale)**2), frames, 1/step, rng, draws=2*count)/np.sqrt(2)
     z = (parts[:count] + 1j*parts[count:]).T
     return z/smooth_magnitude(z, step) if prior == "demodulated" else z
 
