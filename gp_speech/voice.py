@@ -208,7 +208,7 @@ VOICED = .1 # probability from which on a frame is taken for voiced
 @patch(cls_method=True)
 def fit(cls: Voice,
     recording: Recording, # at most 60 s
-    pitch=None,           # `Pitch` of the recording; None: found by `fit_pitch`
+    pitch=None,           # `Pitch` of the recording; None: found by `fit_pitch`. Either is then followed within three periods
     low=60., high=500.,   # range of the pitch in Hz, if it is to be found
     cepstra=CEPSTRA,      # how many mel-cepstra a frame gets
 ) -> Voice:
