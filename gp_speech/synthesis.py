@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LONGEST', 'LARGEST', 'PAST', 'SCHEMA', 'LARGEST_FILE', 'ENVELOPE_FIELDS', 'MODEL_ARRAYS', 'SpeechModel',
-           'fit_segment', 'ModelError', 'read_arrays', 'log_spectral_distance']
+           'fit_segment', 'refuse_long', 'ModelError', 'read_arrays', 'log_spectral_distance']
 
 # %% ../nbs/09_synthesis.ipynb #09-003
 import os, zipfile
@@ -68,6 +68,11 @@ def fit_segment(x, rate, **options) -> SpectralMixture:
     if len(x) < 3 or x.std() <= 1e-12*np.abs(x).max(): return SpectralMixture([], [], [], 0., rate)
     return fit_mixture(x, rate, **options)
 
+def refuse_long(recording): # `Recording`; raises `AudioError` beyond 60 s or 12,000,000 samples
+    "Refuse what is too long to be fitted at once."
+    if recording.duration > LONGEST: raise AudioError(f"the recording lasts {recording.duration:.1f} s; at most {LONGEST:g} s can be fitted at once")
+    if recording.n > LARGEST: raise AudioError(f"the recording has {recording.n} samples; at most {LARGEST} can be fitted at once")
+
 @patch(cls_method=True)
 def fit(cls: SpeechModel,
     recording: Recording,   # at most 60 s, not silent
@@ -79,8 +84,7 @@ def fit(cls: SpeechModel,
     **options,              # passed to `fit_mixture`
 ) -> SpeechModel:
     "Fit the model to a recording; raises `AudioError` for one that is silent, longer than 60 s or 12,000,000 samples, or shorter than 3 samples."
-    if recording.duration > LONGEST: raise AudioError(f"the recording lasts {recording.duration:.1f} s; at most {LONGEST:g} s can be fitted at once")
-    if recording.n > LARGEST: raise AudioError(f"the recording has {recording.n} samples; at most {LARGEST} can be fitted at once")
+    refuse_long(recording)
     if recording.n < 3: raise AudioError(f"the recording has {recording.n} samples; at least 3 are needed")
     lengthscale = max(lengthscale, 20/recording.rate)
     envelope = fit_envelope(recording, lengthscale=lengthscale, rng=rng, progress=progress)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['STEP', 'CEPSTRA', 'SLOWEST', 'FASTEST', 'LOUDEST', 'KNOTS', 'NO_PITCH', 'FLOOR', 'SILENCE', 'APERIODICITY', 'VOICED',
            'PRIORS', 'SMOOTHING', 'VOICE_SCHEMA', 'VOICE_ARRAYS', 'Voice', 'circle', 'mel_basis', 'pitch_periodogram',
-           'at_bins', 'smoothed', 'fit_density', 'follow', 'minimum_phase', 'sum_harmonics', 'sum_harmonics_dense',
+           'at_bins', 'smoothed', 'fit_density', 'minimum_phase', 'follow', 'sum_harmonics', 'sum_harmonics_dense',
            'sum_noise', 'sum_noise_dense', 'draw_gains', 'smooth_magnitude', 'align', 'load_model']
 
 # %% ../nbs/11_voice.ipynb #11-003
@@ -17,7 +17,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 from .audio import AudioError, Recording, replacing, show_figure
 from .simulation import blas, draw as draw_process
 from .pitch import Pitch, fit_pitch
-from .synthesis import LARGEST, LONGEST, MODEL_ARRAYS, SCHEMA, ModelError, SpeechModel, read_arrays
+from .synthesis import LARGEST, LONGEST, MODEL_ARRAYS, SCHEMA, ModelError, SpeechModel, read_arrays, refuse_long
 
 # %% ../nbs/11_voice.ipynb #11-006
 STEP = .005                                       # s from frame to frame, rounded to whole samples
@@ -119,19 +119,21 @@ def pitch_periodogram(
     rate,   # samples per second in Hz
     f0,     # Hz, shape (frames,)
     points, # around the frequency circle
-) -> np.ndarray: # shape (frames, points/2 + 1), power per Hz
+) -> tuple:  # (power per Hz, shape (frames, points/2 + 1); mean square under each window, shape (frames,))
     "Periodogram in Hann windows of three periods, without the mean, folded up below the pitch (Morise 2015, CheapTrick's first step)."
     half = pieces.shape[1]//2
     turns = np.arange(-half, half + 1)/rate*f0[:, None]/3
     window = np.where(np.abs(turns) < .5, .5 + .5*np.cos(2*np.pi*turns), 0.)
     window /= np.sqrt((window**2).sum(1, keepdims=True))
     mean = (pieces*window).sum(1, keepdims=True)/window.sum(1, keepdims=True)
-    windowed = np.pad((pieces - mean)*window, ((0, 0), (0, -pieces.shape[1] % points)))
+    windowed = (pieces - mean)*window
+    level = (windowed**2).sum(1)
+    windowed = np.pad(windowed, ((0, 0), (0, -pieces.shape[1] % points)))
     power = np.abs(rfft(windowed.reshape(len(pieces), -1, points).sum(1)))**2/rate   # (folding a long window keeps its spectrum at these frequencies)
     below = int(np.ceil(f0.max()*points/rate)) + 1
     w = np.arange(below)*rate/points
     mirror = at_bins(power, np.abs(f0[:, None] - w)*points/rate)
-    return np.concatenate([power[:, :below] + np.where(w < f0[:, None], mirror, 0), power[:, below:]], axis=1)
+    return np.concatenate([power[:, :below] + np.where(w < f0[:, None], mirror, 0), power[:, below:]], axis=1), level
 
 def at_bins(
     values, # shape (frames, bins)
@@ -161,18 +163,55 @@ def fit_density(
     f0,      # Hz, shape (frames,), `NO_PITCH` for unvoiced frames
     hop,     # samples from frame to frame
     cepstra=CEPSTRA, # how many
-) -> np.ndarray: # shape (frames, cepstra)
-    "Mel-cepstra of the density around each frame."
+) -> tuple: # (mel-cepstra, shape (frames, cepstra); mean square of the samples, shape (frames,))
+    "Density and power around each frame."
     points, half = circle(rate), int(np.ceil(1.5*rate/f0.min()))
     fitting = mel_basis(rate, points, cepstra)[1].T
     floor = max(FLOOR*np.mean(x**2), SILENCE)/rate
     pieces = np.lib.stride_tricks.sliding_window_view(np.pad(x, (half, half + hop)), 2*half + 1)[::hop]
-    found = np.empty((len(f0), cepstra))
+    found, level = np.empty((len(f0), cepstra)), np.empty(len(f0))
     for start in range(0, len(f0), 128):                         # a block at a time, so that memory stays small
         block = slice(start, start + 128)
-        power = pitch_periodogram(pieces[block], rate, f0[block], points)
+        power, level[block] = pitch_periodogram(pieces[block], rate, f0[block], points)
         found[block] = np.log(smoothed(power, 2/3*f0[block]*points/rate) + floor)@fitting
-    return found
+    return found, level
+
+# %% ../nbs/11_voice.ipynb #11-025
+def minimum_phase(
+    log_density, # shape (frames, points/2 + 1)
+) -> np.ndarray: # radians, the same shape
+    "Phase of the causal, stable, causally invertible filter with this power response (Oppenheim & Schafer 1989, section 12.5)."
+    points = 2*(log_density.shape[1] - 1)
+    cepstrum = irfft(log_density/2, points)
+    cepstrum[:, 1:points//2] *= 2
+    cepstrum[:, points//2 + 1:] = 0
+    return rfft(cepstrum).imag
+
+@patch
+def harmonics(self: Voice) -> np.ndarray: # shape (frames, most harmonics of any frame), complex, in the recording's units
+    "Complex amplitude of each harmonic at each frame; 0 from half the rate on, and where nothing is voiced."
+    voiced = self.voicing > 0
+    if not voiced.any(): return np.zeros((self.frames, 0), dtype=complex)
+    k = np.arange(1, int(np.ceil(self.rate/2/self.f0[voiced].min())))
+    frequency = k*self.f0[:, None]
+    there = (frequency < self.rate/2) & voiced[:, None]
+    bins = np.where(there, frequency, 0)*self.points/self.rate
+    level, density = self.log_density(), 1 - self.aperiodic_share()
+    power = self.f0[:, None]*np.exp(at_bins(level, bins))*at_bins(density, bins)
+    return np.where(there, 2*np.sqrt(power)*np.exp(1j*at_bins(minimum_phase(level), bins)), 0)
+
+@patch
+def power(self: Voice) -> np.ndarray: # shape (frames,)
+    "Expected mean square at each frame: half the squared amplitudes of the harmonics, and the noise."
+    noise = np.exp(self.log_density())*self.aperiodic_share()
+    return (np.abs(self.harmonics())**2).sum(1)/2 + (2*noise.sum(1) - noise[:, 0] - noise[:, -1])*self.rate/self.points
+
+@patch
+def phase(self: Voice) -> np.ndarray: # radians, shape (hop x (frames - 1),)
+    "Integral of 2 pi f0, of which f0 moves on straight lines from frame to frame."
+    steps = self.hop*(self.frames - 1)
+    f0 = np.interp(np.arange(steps), self.hop*np.arange(self.frames), self.f0)
+    return 2*np.pi*np.concatenate([[0], np.cumsum((f0[1:] + f0[:-1])/2)])/self.rate
 
 # %% ../nbs/11_voice.ipynb #11-017
 def follow(
@@ -213,8 +252,7 @@ def fit(cls: Voice,
     cepstra=CEPSTRA,      # how many mel-cepstra a frame gets
 ) -> Voice:
     "Analyse a recording; raises `AudioError` for one longer than 60 s or 12,000,000 samples, and rates that do not serve. Silence, noise and music are voices too."
-    if recording.duration > LONGEST: raise AudioError(f"the recording lasts {recording.duration:.1f} s; at most {LONGEST:g} s can be fitted at once")
-    if recording.n > LARGEST: raise AudioError(f"the recording has {recording.n} samples; at most {LARGEST} can be fitted at once")
+    refuse_long(recording)
     rate = recording.rate
     if rate > FASTEST: raise AudioError(f"the rate is {rate:g} Hz; at most {FASTEST:g} Hz can be fitted")
     if pitch is None and high > rate/8: raise AudioError(f"the rate is {rate:g} Hz; at least {8*high:g} Hz are needed to find a pitch up to {high:g} Hz")
@@ -229,8 +267,11 @@ def fit(cls: Voice,
             where = np.flatnonzero(voiced)
             better = [follow(x, hop*part, rate, f0[part]) for part in np.array_split(where, 1 + len(where)//256)]
             f0 = np.exp(np.interp(times, times[where], np.log(np.concatenate(better))))
-        found = fit_density(x, rate, np.where(voiced, f0, NO_PITCH), hop, cepstra)
-    return cls(f0, voiced, found, np.tile(APERIODICITY, (len(times), 1)), rate, recording.n)
+        found, level = fit_density(x, rate, np.where(voiced, f0, NO_PITCH), hop, cepstra)
+        voice = cls(f0, voiced, found, np.tile(APERIODICITY, (len(times), 1)), rate, recording.n)
+        heard = voiced & (level > 0)
+        found[heard, 0] += np.log(level[heard]/voice.power()[heard])
+    return replace(voice, cepstra=found)
 
 Voice.analyse = Voice.fit
 
@@ -262,37 +303,6 @@ def _ipython_display_(self: Voice):
     "Density and pitch, and the size in numbers, shown when a voice is the last value of a cell."
     show_figure(self.plot().figure)
     print(self)
-
-# %% ../nbs/11_voice.ipynb #11-025
-def minimum_phase(
-    log_density, # shape (frames, points/2 + 1)
-) -> np.ndarray: # radians, the same shape
-    "Phase of the causal, stable, causally invertible filter with this power response (Oppenheim & Schafer 1989, section 12.5)."
-    points = 2*(log_density.shape[1] - 1)
-    cepstrum = irfft(log_density/2, points)
-    cepstrum[:, 1:points//2] *= 2
-    cepstrum[:, points//2 + 1:] = 0
-    return rfft(cepstrum).imag
-
-@patch
-def harmonics(self: Voice) -> np.ndarray: # shape (frames, most harmonics of any frame), complex, in the recording's units
-    "Complex amplitude of each harmonic at each frame; 0 from half the rate on, and where nothing is voiced."
-    voiced = self.voicing > 0
-    if not voiced.any(): return np.zeros((self.frames, 0), dtype=complex)
-    k = np.arange(1, int(np.ceil(self.rate/2/self.f0[voiced].min())))
-    frequency = k*self.f0[:, None]
-    there = (frequency < self.rate/2) & voiced[:, None]
-    bins = np.where(there, frequency, 0)*self.points/self.rate
-    level, density = self.log_density(), 1 - self.aperiodic_share()
-    power = self.f0[:, None]*np.exp(at_bins(level, bins))*at_bins(density, bins)
-    return np.where(there, 2*np.sqrt(power)*np.exp(1j*at_bins(minimum_phase(level), bins)), 0)
-
-@patch
-def phase(self: Voice) -> np.ndarray: # radians, shape (hop x (frames - 1),)
-    "Integral of 2 pi f0, of which f0 moves on straight lines from frame to frame."
-    steps = self.hop*(self.frames - 1)
-    f0 = np.interp(np.arange(steps), self.hop*np.arange(self.frames), self.f0)
-    return 2*np.pi*np.concatenate([[0], np.cumsum((f0[1:] + f0[:-1])/2)])/self.rate
 
 # %% ../nbs/11_voice.ipynb #11-027
 def sum_harmonics(

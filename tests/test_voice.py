@@ -157,9 +157,9 @@ def test_power_of_harmonics_at_a_steady_pitch():
     assert np.allclose(np.mean(x**2), 2*f0*expected.sum(), rtol=1e-3)
 
 
-@pytest.mark.parametrize("prior, whole, stretch", [("mean", 1.5, 2.2), ("demodulated", 1.5, 2.2), ("independent", 1.5, 2.5), ("rank-one", 2.5, 3.5)])
+@pytest.mark.parametrize("prior, whole, stretch", [("mean", .3, 1.), ("demodulated", .3, 1.), ("independent", 1., 2.), ("rank-one", 2.5, 3.5)])
 def test_power_of_the_example(word, prior, whole, stretch):
-    "In dB, all of it and loud stretches of 50 ms. (First harmonics come out louder by 1 dB, for their ripple stays in the density; a gain that all share averages slowly.)"
+    "In dB, all of it and loud stretches of 50 ms. (A gain that all share averages slowly.)"
     recording, voice = word
     draws = np.mean([d.samples**2 for d in voice.sample(generator(2), 60, prior)], axis=0)
     original, drawn = (p.reshape(-1, 800).mean(1) for p in (recording.samples**2, draws))
@@ -170,12 +170,12 @@ def test_power_of_the_example(word, prior, whole, stretch):
 
 @pytest.mark.parametrize("f0", [90., 120., 200., 300.])
 def test_power_of_harmonics_that_are_found(f0):
-    "Equal harmonics to 0.7 dB, one that stands out by 16 dB to 1.2 dB."
+    "Equal harmonics, and one that stands out by 16 dB."
     t = np.arange(8000)/16000
-    for first, limit in ((1, .7), (6, 1.2)):
+    for first in 1, 6:
         x = .01*sum((first if k == 1 else 1)*np.cos(2*np.pi*k*f0*t + k**2) for k in range(1, int(7900/f0)))
         drawn = Voice.fit(Recording(x, 16000.)).draw(generator(), "mean").samples
-        assert abs(10*np.log10(drawn.var()/x.var())) < limit
+        assert abs(10*np.log10(drawn.var()/x.var())) < .25
 
 
 @pytest.mark.parametrize("arguments, message", [(dict(n=0), "at least 1 draw"), (dict(n=-1), "at least 1 draw"), (dict(prior="x"), "'x' is not one of demodulated, independent"),
@@ -208,13 +208,13 @@ def test_minimum_phase_is_causal(seed, rate):
 @pytest.mark.parametrize("f0", [70., 200.])
 def test_a_long_window_is_folded_and_not_cropped(f0):
     pieces = generator(6).normal(size=(3, 801))
-    short, long = (pitch_periodogram(pieces, 8000., np.full(3, f0), points) for points in (256, 1024))
+    short, long = (pitch_periodogram(pieces, 8000., np.full(3, f0), points)[0] for points in (256, 1024))
     first = int(np.ceil(f0/8000*256)) + 1
     assert np.allclose(short[:, first:], long[:, ::4][:, first:])
 
 
 def test_below_the_pitch_the_density_is_folded():
-    power = pitch_periodogram(generator(6).normal(size=(3, 301)), 8000., np.full(3, 16*8000/512), 512)  # the pitch is bin 16
+    power = pitch_periodogram(generator(6).normal(size=(3, 301)), 8000., np.full(3, 16*8000/512), 512)[0]  # the pitch is bin 16
     assert np.allclose(power[:, 1:16], power[:, 15:0:-1])
 
 
@@ -231,7 +231,7 @@ def test_smoothing_keeps_a_constant_and_the_mean():
 @pytest.mark.parametrize("f0", [80., 200., 450.])
 def test_white_noise_has_its_density(f0):
     x, rate = generator(8).normal(size=16000), 8000.
-    level = fit_density(x, rate, np.full(401, f0), 40)@mel_basis(rate, circle(rate), 40)[0].T
+    level = fit_density(x, rate, np.full(401, f0), 40)[0]@mel_basis(rate, circle(rate), 40)[0].T
     assert abs(np.mean(np.exp(level[5:-5]))*rate - 1) < .15
 
 
