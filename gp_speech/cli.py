@@ -383,6 +383,7 @@ def channel(text): # from the command line
     "Read a channel's number, or \"mean\"."
     return text if text == "mean" else whole_number(0)(text)
 
+# %% ../nbs/13_cli.ipynb #13-038b
 EXTENSIONS = ".aif .aifc .aiff .au .caf .flac .mp3 .nist .oga .ogg .opus .rf64 .snd .sph .voc .w64 .wav" # those of notebook 12
 
 OPTIONS = { # name, and which of that name: how argparse reads it

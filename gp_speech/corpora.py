@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from .audio import AudioError, Recording
 from .synthesis import LONGEST, SCHEMA, SpeechModel
-from .voice import VOICE_SCHEMA, Voice, load_model
+from .voice import VOICE_SCHEMA, Voice
 
 # %% ../nbs/12_corpora.ipynb #12-008
 EXTENSIONS = (".aif", ".aifc", ".aiff", ".au", ".caf", ".flac", ".mp3", ".nist", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".sph", ".voc", ".w64", ".wav")

@@ -16,8 +16,8 @@ import soxr
 from fastcore.basics import patch
 from scipy.fft import rfft
 from scipy.ndimage import uniform_filter1d
-from .audio import Recording, show_figure
-from .spectrum import samples_and_rate, lag_weights, expected_from_covariances, plot_spectrogram
+from .audio import show_figure
+from .spectrum import samples_and_rate, lag_weights, plot_spectrogram
 from .simulation import blas
 
 # %% ../nbs/10_pitch.ipynb #10-006

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from scipy.fft import irfft, next_fast_len, rfft
 from .audio import AudioError, Recording, replacing, show_figure
 from .simulation import blas, draw as draw_process
-from .pitch import Pitch, fit_pitch
+from .pitch import fit_pitch
 from .synthesis import LARGEST, LONGEST, MODEL_ARRAYS, SCHEMA, ModelError, SpeechModel, read_arrays, refuse_long
 
 # %% ../nbs/11_voice.ipynb #11-006
@@ -74,7 +74,9 @@ def points(self: Voice) -> int:
     "Around the frequency circle, on which densities are computed: a power of two, fit for three periods of 60 Hz."
     return circle(self.rate)
 
-def circle(rate): return 2**int(np.ceil(np.log2(max(3*rate/60, 8))))
+def circle(rate) -> int: # rate in Hz
+    "Length of the FFT for a rate: a power of two that holds three periods of 60 Hz."
+    return 2**int(np.ceil(np.log2(max(3*rate/60, 8))))
 
 # %% ../nbs/11_voice.ipynb #11-008
 @lru_cache(maxsize=8)
