@@ -8,7 +8,7 @@ BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench quality notebooks export readme dist clean
+.PHONY: help demo test bench quality notebooks export readme docs dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -60,9 +60,12 @@ export: $(VENV)/installed ## make the modules in gp_speech/ from the notebooks
 readme: $(VENV)/installed ## make README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
+docs: $(VENV)/installed ## make the website in _docs/ from the notebooks and their stored outputs
+	$(BIN)/python tools/docs.py
+
 dist: $(VENV)/installed ## build wheel and sdist into dist/
 	rm -rf build dist
 	$(BIN)/python -m build
 
 clean: ## remove environments and everything that was made
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs benchmarks/recordings *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs .docs-assets benchmarks/recordings *.egg-info .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 # Where each of the main names lives. A module is imported when one of its names
 # is first asked for, so that `import gp_speech` costs nothing.
 _home = {
-    "Recording": "audio",
+    "Recording": "audio", "players": "audio",
     "periodogram": "spectrum",  # (the function `spectrum` shares its module's name: from gp_speech.spectrum import spectrum)
     "SpectralMixture": "kernels",
     "draw": "simulation", "draw_following": "simulation", "condition": "simulation", "SimulationData": "simulation",

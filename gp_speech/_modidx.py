@@ -25,6 +25,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                  'gp_speech.audio._naming': ('audio.html#_naming', 'gp_speech/audio.py'),
                                  'gp_speech.audio._pick': ('audio.html#_pick', 'gp_speech/audio.py'),
                                  'gp_speech.audio.audio_info': ('audio.html#audio_info', 'gp_speech/audio.py'),
+                                 'gp_speech.audio.players': ('audio.html#players', 'gp_speech/audio.py'),
                                  'gp_speech.audio.replacing': ('audio.html#replacing', 'gp_speech/audio.py'),
                                  'gp_speech.audio.show_figure': ('audio.html#show_figure', 'gp_speech/audio.py')},
             'gp_speech.checks': { 'gp_speech.checks.ConvergenceCheck': ('convergence_check.html#convergencecheck', 'gp_speech/checks.py'),

@@ -1,19 +1,66 @@
-"""How nbdev's `show_doc` shows a symbol of this package: signature, docstring and a table of its parameters.
+"""How nbdev shows this package in the rendered documentation.
 
-Named by `renderer` in pyproject.toml; used in documentation, never by the package.
+Named by `renderer` and `doc_procs` in pyproject.toml; used in documentation, never by the package.
 It lies here because a notebook's kernel must be able to import it."""
 
-from fastcore.docments import DocmentTbl
+import re
+from inspect import Parameter
+
+from fastcore.docments import docments
+from nbdev.process import Processor
 from nbdev.showdoc import BasicMarkdownRenderer
+
+EMPTY = Parameter.empty
+
+
+def table(symbol):
+    "The parameters of a function, or the fields of a dataclass, as a Markdown table: type, default and comment, each where there is one."
+    found = {name: value for name, value in docments(symbol, full=True, args_kwargs=True).items() if name not in ("self", "cls")}
+    if not any(value["docment"] for value in found.values()): return ""
+    rows = []
+    for name, value in found.items():
+        kind, default = value["anno"], value["default"]
+        kind = "" if kind in (EMPTY, type(None), None) else f"`{getattr(kind, '__name__', kind)}`"
+        default = "" if default is EMPTY else f"`{default!r}`"
+        if name == "return": name = "**returns**"
+        else: name = f"`{'**' if value.get('kind') is Parameter.VAR_KEYWORD else '*' if value.get('kind') is Parameter.VAR_POSITIONAL else ''}{name}`"
+        if name != "**returns**" or kind or value["docment"]: rows.append([name, kind, default, (value["docment"] or "").replace("\n", " ")])
+    head = ["", "Type", "Default", "Details"]
+    used = [k for k in range(4) if k == 0 or any(row[k] for row in rows)]
+    lines = [head, ["---"]*4, *rows]
+    return "\n".join("| " + " | ".join(line[k].replace("|", "\\|") for k in used) + " |" for line in lines)
 
 
 class TableRenderer(BasicMarkdownRenderer):
     "Name and signature, docstring, and each parameter's comment in a table (nbdev 3 itself repeats the source)."
+    def __init__(self, sym, *args, **kwargs):
+        super().__init__(sym, *args, **kwargs)
+        self.called = self.sig is not None and not isinstance(sym, property)
+
     def _repr_markdown_(self):
         doc = f"---\n\n{'#' * self.title_level} {self.nm}\n\n"
-        if self.sig is not None:
-            plain = ", ".join(str(p.replace(annotation=p.empty)) for p in self.sig.parameters.values())
+        if self.called:
+            plain = ", ".join(str(p.replace(annotation=EMPTY)) for p in self.sig.parameters.values() if p.name not in ("self", "cls"))
             doc += f"```python\n{self.nm}({plain})\n```\n\n"
         if self.docs: doc += f"{self.docs}\n\n"
-        try: return doc + DocmentTbl(self.sym)._repr_markdown_()
+        try: return doc + table(self.sym)
         except (ValueError, TypeError): return doc  # a symbol without a signature
+
+
+class FoldSource(Processor):
+    "Put the source of exported cells, folded, below what is said of them; takes the place of nbdev's `rm_export`, which drops it."
+    def begin(self):
+        cells, place = self.nb.cells, 0
+        for cell in cells:  # how a value shows itself is seen, not read about
+            if getattr(cell, "has_sd", False) and re.search(r"show_doc\([\w.]*\._\w+\)", cell.source): del cell["source"]
+        cells[:] = [cell for cell in cells if getattr(cell, "source", None) is not None]
+        while place < len(cells):
+            cell = cells[place]
+            documented = place
+            while documented + 1 < len(cells) and getattr(cells[documented + 1], "has_sd", False): documented += 1
+            directives = cell.directives_.keys() if cell.cell_type == "code" else ()
+            if "export" in directives and documented > place:
+                cell.source = f'#| code-fold: true\n#| code-summary: "Source"\n{cell.source}'
+                cells.insert(documented, cells.pop(place))
+            elif {"export", "hide", "default_exp"} & set(directives): del cell["source"]
+            place = documented + 1

@@ -141,7 +141,7 @@ def write_plot(
         plot_spectrogram(sound, ax=ax, reference=reference)
         ax.set_title(f"draw {k}" if k else "original", loc="left", fontsize="medium")
         ax.label_outer()
-    with replacing(path) as temporary: figure.savefig(temporary, dpi=120)
+    with replacing(path) as temporary: figure.savefig(temporary, dpi=160)
 
 # %% ../nbs/13_cli.ipynb #13-023
 @contextmanager

@@ -55,11 +55,14 @@ def browser():
     try: from playwright.sync_api import Error, sync_playwright
     except ImportError: lacking("Playwright is not installed: pip install playwright")
     names = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
-    own = next(filter(None, map(shutil.which, names)), None)
+    on_path = next(filter(None, map(shutil.which, names)), None)
+    ways = [{"executable_path": on_path}] if on_path else [{"channel": "chrome"}, {}]  # (Chrome where its installer puts it; Playwright's own)
     with sync_playwright() as playwright:
-        try: browser = playwright.chromium.launch(executable_path=own, args=FLAGS)
-        except Error as error:
-            where = own or f"none of {', '.join(names)} is on the path, and Playwright has none of its own ({sys.executable} -m playwright install chromium)"
-            lacking(f"no browser could be started: {where}: {error.message.splitlines()[0]}")
+        browser, said = None, []
+        for way in ways:
+            try: browser = playwright.chromium.launch(args=FLAGS, **way)
+            except Error as error: said.append(error.message.splitlines()[0])
+            else: break
+        if browser is None: lacking(f"no browser could be started ({sys.executable} -m playwright install chromium brings one): {'; '.join(said)}")
         yield browser
         browser.close()

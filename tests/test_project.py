@@ -1,9 +1,10 @@
 """What the files at the top of the project promise about each other."""
-import subprocess, sys, tomllib
+import ast, subprocess, sys, tomllib
 from configparser import ConfigParser
 from importlib import import_module
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import gp_speech
@@ -53,3 +54,17 @@ def test_the_recording_ships_with_its_licence():
     data = Path(gp_speech.__file__).parent / "data"
     assert (data / "arctic_a0007.wav").stat().st_size == 128044
     assert "Carnegie Mellon University" in (data / "arctic_a0007.COPYING").read_text()
+
+
+@pytest.mark.parametrize("path", sorted(root.glob("nbs/*.ipynb")), ids=lambda path: path.stem)
+def test_pages_lose_nothing(path):
+    "nbdev keeps nothing of a notebook's first cell but title and description, and runs cells that import, but not the others, before it documents."
+    cells = nbformat.read(path, 4).cells
+    title, description = filter(None, cells[0].source.split("\n"))
+    assert title.startswith("# ") and description.startswith("> ")
+    exports = [cell for cell in cells if cell.source.startswith("#| export")]
+    for cell in cells:
+        if not exports or cell.cell_type != "code" or cell in exports or cell.source.startswith("%"): continue
+        statements = ast.parse(cell.source).body
+        imports = [isinstance(node, (ast.Import, ast.ImportFrom)) for node in statements]
+        assert all(imports) or not any(imports), f"cell {cell.id}: imports belong into a cell of their own"

@@ -1,7 +1,8 @@
 """Make README.md from nbs/index.ipynb: `python tools/readme.py`, or with `--check` say whether it is in step.
 
 Outputs are taken as they are stored in the notebook. Figures go to index_files/ beside the README;
-players, which no README can show, are left out; names of the package in backticks link to the notebook that explains them.
+players, which no README can show, are left out, and what stands in a comment `<!-- README ... -->` is said in their place;
+names of the package in backticks link to the notebook that explains them.
 `--check` compares text, not pictures. (nbdev-readme does the like with Quarto, which this project does without.)"""
 import difflib, importlib.util, re, shutil, sys
 from pathlib import Path
@@ -37,6 +38,7 @@ def shown(nb):
             cell.source = re.sub(r"^#\|.*\n?", "", cell.source, flags=re.M).strip()
             cell.outputs = [o for o in cell.outputs
                             if "data:audio" not in str(o.get("data", {}).get("text/html", "")) and o.get("name") != "stderr"]
+        else: cell.source = re.sub(r"<!-- README\s(.*?)-->", r"\1", cell.source, flags=re.S)
         cells.append(cell)
     nb.cells = cells
     nb.metadata.language_info = {"name": "python"}
