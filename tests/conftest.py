@@ -1,4 +1,4 @@
-import os, shutil, sys, tempfile, traceback
+import os, re, shutil, sys, tempfile, traceback
 from pathlib import Path
 
 import pytest
@@ -38,6 +38,21 @@ def ordinary():
     yield folder, call
     folder.chmod(0o755)
     shutil.rmtree(folder)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--screenshots", metavar="FOLDER", help="keep a picture of every page as it looked when its test was over")
+
+
+@pytest.fixture
+def keep_picture(request):
+    "Keeps what a page (Playwright's) looks like, if pictures were asked for."
+    folder = request.config.getoption("screenshots")
+
+    def keep(page):
+        if folder: page.screenshot(path=Path(folder, re.sub(r"[^\w-]+", "-", request.node.name).strip("-") + ".png"))
+
+    return keep
 
 
 FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "

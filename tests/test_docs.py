@@ -33,7 +33,7 @@ def site(folder):
 
 
 @pytest.fixture
-def visit(browser, site):
+def visit(browser, site, keep_picture):
     "Opens a page of the site; when the test is over nothing may have failed, been asked of another host, or been complained of."
     contexts, faults = [], []
 
@@ -51,7 +51,9 @@ def visit(browser, site):
         return page
 
     yield opened
-    for context in contexts: context.close()
+    for context in contexts:
+        keep_picture(context.pages[0])
+        context.close()
     assert faults == []
 
 
