@@ -28,8 +28,8 @@ def described(symbol):
     if isinstance(symbol, property): symbol = symbol.fget
     if isclass(symbol) and issubclass(symbol, tuple) and hasattr(symbol, "_fields"):
         tree, comments = parsed(symbol)
-        fields = {node.target.id: node for node in tree.body if isinstance(node, ast.AnnAssign)}
-        return {name: dict(anno=symbol.__annotations__[name], default=symbol._field_defaults.get(name, EMPTY), docment=comments.get(node.end_lineno)) for name, node in fields.items()}
+        lines = {node.target.id: node.end_lineno for node in tree.body if isinstance(node, ast.AnnAssign)}
+        return {name: dict(anno=symbol.__annotations__[name], default=symbol._field_defaults.get(name, EMPTY), docment=comments.get(line)) for name, line in lines.items()}
     found = docments(symbol, full=True, args_kwargs=True)
     if not isclass(symbol) and "return" in found and not found["return"]["docment"]:
         tree, comments = parsed(symbol)

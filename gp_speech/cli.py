@@ -291,7 +291,9 @@ def fit(args): # input, keep, channel, model
     with timed(stages, "write"), writing(args.keep): model.save(args.keep)
     report_times(stages)
 
-def load_model(path): # a file that `fit` or `resynth --keep` wrote
+def load_model(
+    path, # a file that `fit` or `resynth --keep` wrote
+):        # `Voice` or `SpeechModel`
     "The model in a file; raises `CommandError` if it holds none, `OSError` if it cannot be read."
     from gp_speech import voice
     if os.path.isdir(path): raise CommandError(f"{path}: a directory; a model file is needed")

@@ -54,7 +54,7 @@ from fastcore.basics import patch
 def gen_chol(self: SimulationData,
     kernel=None, # covariance function of lags in s; None: the one set before
 ):
-    "Factorise the covariance matrix of the grid; returns the lower factor. Raises `LinAlgError` if it is not positive definite, `ValueError` without grid or kernel."
+    "Factorise the grid's covariance matrix; returns the lower factor. Raises `LinAlgError` if it is not positive definite, `ValueError` without grid or kernel."
     if self.time is None: raise ValueError("gen_chol: call gen_grid first")
     if kernel is not None: self.kernel_func = kernel
     if self.kernel_func is None: raise ValueError("gen_chol: give a kernel, or call gen_expcos_kern first")
