@@ -5,6 +5,7 @@ It lies here because a notebook's kernel must be able to import it."""
 
 import ast, io, re, tokenize
 from functools import cached_property
+from importlib import import_module
 from inspect import Parameter, getsource, isclass
 from textwrap import dedent
 
@@ -12,7 +13,16 @@ from fastcore.docments import docments
 from nbdev.process import Processor
 from nbdev.showdoc import BasicMarkdownRenderer
 
+from gp_speech._modidx import d as index
+
 EMPTY = Parameter.empty
+
+
+def packaged(symbol):
+    "A notebook's class as the package has it, for a kernel keeps no source of classes; anything else as it is."
+    if not isclass(symbol): return symbol
+    homes = [module for module, names in index["syms"].items() if f"{module}.{symbol.__qualname__}" in names]
+    return getattr(import_module(homes[0]), symbol.__qualname__) if homes else symbol
 
 
 def parsed(symbol):
@@ -58,9 +68,9 @@ def table(symbol):
 
 
 class TableRenderer(BasicMarkdownRenderer):
-    "Name and signature, docstring, and each parameter's comment in a table (nbdev 3 itself repeats the source)."
+    "Name and signature, docstring, and each parameter's comment in a table (nbdev 3 itself repeats the source); a class's own methods follow it."
     def __init__(self, sym, *args, **kwargs):
-        super().__init__(sym.func if isinstance(sym, cached_property) else sym, *args, **kwargs)
+        super().__init__(sym.func if isinstance(sym, cached_property) else packaged(sym), *args, **kwargs)
         self.called = self.sig is not None and not isinstance(sym, (property, cached_property))
 
     def _repr_markdown_(self):
@@ -69,8 +79,10 @@ class TableRenderer(BasicMarkdownRenderer):
             plain = ", ".join(str(p.replace(annotation=EMPTY)) for p in self.sig.parameters.values() if p.name not in ("self", "cls"))
             doc += f"```python\n{self.nm}({plain})\n```\n\n"
         if self.docs: doc += f"{self.docs}\n\n"
-        try: return doc + table(self.sym)
-        except (ValueError, TypeError): return doc  # a symbol without a signature
+        doc += table(self.sym)
+        if not isclass(self.sym): return doc
+        own = [node.name for node in parsed(self.sym)[0].body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
+        return "\n\n".join([doc, *(TableRenderer(getattr(self.sym, name), title_level=self.title_level)._repr_markdown_() for name in own)])
 
 
 class FoldSource(Processor):
