@@ -41,20 +41,31 @@ def report(
     "Print a line of what was done."
     print(f"{name:<9} {printable(text, sys.stdout)}", flush=True)
 
-def explain(error) -> str: # the message
+def explain(
+    error, # what was raised
+) -> str:  # the message
     "What an error says, starting with the file it is about."
     if isinstance(error, MemoryError): return f"there is not enough memory{': ' if str(error) else ''}{error}; a shorter recording or fewer draws are needed"
     if isinstance(error, OSError) and error.filename is not None: return f"{os.fsdecode(error.filename)}: {error.strerror}"
     return str(error)
 
 # %% ../nbs/13_cli.ipynb #13-010
-def note(message, category, filename, lineno, file=None, line=None):
+def note(
+    message,   # what is warned of
+    category,  # class of the warning
+    filename,  # of the code that warns
+    lineno,    # line in it, from 1
+    file=None, # not used
+    line=None, # not used
+):
     "Show a warning as one line; takes the arguments of `warnings.showwarning`."
     where = "" if issubclass(category, UserWarning) else f" ({category.__name__}, {Path(filename).name} line {lineno})"
     complain(f"note: {message}{where}")
 
 # %% ../nbs/13_cli.ipynb #13-012
-def is_model(path) -> bool: # does it start as a model file does?
+def is_model(
+    path, # of anything, there or not
+) -> bool: # does it start as a model file does?
     "Is this an ordinary file that starts like an .npz archive?"
     if not os.path.isfile(path): return False
     with open(path, "rb") as file: return file.read(4) == b"PK\x03\x04"
@@ -167,7 +178,10 @@ def fit_input(
     report("model", describe_model(model))
     return model
 
-def describe_model(model) -> str: # `Voice` or `SpeechModel`
+# %% ../nbs/13_cli.ipynb #13-023a
+def describe_model(
+    model, # `Voice` or `SpeechModel`
+) -> str:  # its kind and size, such as "segments, 1 segment, 9 components"
     "Size of a model in words."
     if hasattr(model, "f0"):
         voiced = model.f0[model.voicing > .5]
@@ -175,7 +189,9 @@ def describe_model(model) -> str: # `Voice` or `SpeechModel`
     segments, components = len(model.segmentation), int(model.components.sum())
     return f"segments, {segments} segment{'s'*(segments != 1)}, {components} component{'s'*(components != 1)}"
 
-def describe_recording(recording) -> str: # `Recording`
+def describe_recording(
+    recording, # `Recording`
+) -> str:      # its duration in s, number of samples, and rate in Hz
     "Size of a recording in words."
     return f"{recording.duration:.4g} s, {recording.n} sample{'s'*(recording.n != 1)} at {recording.rate:g} Hz"
 
@@ -227,7 +243,7 @@ def report_times(stages): # dict of seconds
 
 @contextmanager
 def writing(path): # the file that is being written
-    "Say that a file was written; an error while writing it names it."
+    "Say that a file was written; raises `CommandError`, which names it, if it was not."
     try: yield
     except OSError as error: raise CommandError(f"{path}: could not be written ({error.strerror or error}); it was left as it was") from None
     report("wrote", path)
@@ -242,7 +258,7 @@ def write_draws(
 
 # %% ../nbs/13_cli.ipynb #13-030
 def resynth(args): # input, output, seed, draws, plot, keep, channel, model, and the changes
-    "Fit a recording and write draws from it."
+    "Fit a recording and write draws from it; raises `CommandError` for what cannot be done."
     from gp_speech.spectrum import spectrogram
     stages = {}
     with timed(stages, "read"): recording = open_input(args.input, args.channel)
@@ -275,7 +291,9 @@ def fit(args): # input, keep, channel, model
     with timed(stages, "write"), writing(args.keep): model.save(args.keep)
     report_times(stages)
 
-def load_model(path): # a file that `fit` or `resynth --keep` wrote
+def load_model(
+    path, # a file that `fit` or `resynth --keep` wrote
+):        # `Voice` or `SpeechModel`
     "The model in a file; raises `CommandError` if it holds none, `OSError` if it cannot be read."
     from gp_speech import voice
     if os.path.isdir(path): raise CommandError(f"{path}: a directory; a model file is needed")
@@ -296,7 +314,7 @@ def draw(args): # kept, output, seed, draws, and the changes
 
 # %% ../nbs/13_cli.ipynb #13-033
 def fit_many(args): # folder, models, jobs, model, seed, channel, again
-    "Fit every recording in a folder and keep the models."
+    "Fit every recording in a folder and keep the models; raises `CommandError` if there are none or, at the end, if some could not be fitted."
     from gp_speech import corpora
     stages, folder = {}, args.folder
     with timed(stages, "search"): recordings, unreadable = corpora.find_recordings(folder, leave_out=args.models)
@@ -363,15 +381,20 @@ exit codes:
 Every file is written whole or not at all."""
 
 # %% ../nbs/13_cli.ipynb #13-038
-def whole_number(least): # smallest allowed
-    "A function for argparse that reads a whole number, such as --draws 3."
+def whole_number(
+    least, # smallest allowed
+):         # function of a str, to an int
+    "A function for argparse that reads a whole number, such as --draws 3; it raises `ArgumentTypeError` for what is none, or too small."
     def read(text):
         if not text.isascii() or not text.isdigit() or int(text) < least: raise argparse.ArgumentTypeError(f"{text!r}: a whole number from {least} is needed")
         return int(text)
     return read
 
-def number(low, high): # the range
-    "A function for argparse that reads a number, such as --pitch -2.5."
+def number(
+    low,  # smallest allowed
+    high, # largest allowed
+):        # function of a str, to a float
+    "A function for argparse that reads a number, such as --pitch -2.5; it raises `ArgumentTypeError` for what is none, or out of the range."
     def read(text):
         try: value = float(text)
         except ValueError: value = float("nan")
@@ -379,8 +402,10 @@ def number(low, high): # the range
         return value
     return read
 
-def channel(text): # from the command line
-    "Read a channel's number, or \"mean\"."
+def channel(
+    text, # from the command line
+):        # int from 0, or "mean"
+    "Read a channel's number, or \"mean\"; raises `ArgumentTypeError` for anything else."
     return text if text == "mean" else whole_number(0)(text)
 
 # %% ../nbs/13_cli.ipynb #13-038b

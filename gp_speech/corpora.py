@@ -61,7 +61,9 @@ def model_paths(
         owners[model] = given
     return {given: model for model, given in owners.items()}
 
-def printable(text) -> str: # anything; one line
+def printable(
+    text, # anything
+) -> str: # one line
     "Text that can be printed anywhere: what is no printable character becomes an escape, such as a line break or a byte that is no letter."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
@@ -73,7 +75,9 @@ def check_kind(kind): # what was asked for
     "Raises `ValueError` for what is no key of `KINDS`."
     if kind not in KINDS: raise ValueError(f"model: {kind!r} is not one of {', '.join(KINDS)}")
 
-def schema_of(model): # path of an archive; returns what it says it is, or None
+def schema_of(
+    model, # path of an archive
+): # str, or None if it does not say, or is no archive
     "What a whole archive says it is, read without its arrays; raises `OSError` if it cannot be read."
     try:
         with zipfile.ZipFile(model) as archive, archive.open("schema.npy") as file:
@@ -84,8 +88,8 @@ def is_current(
     recording, # path
     model, # path
     kind="voice", # what the model should be: a key of `KINDS`
-) -> bool:
-    "Is there a whole model of this kind that is not older than its recording? No, if either cannot be asked."
+) -> bool: # is the recording done?
+    "Is there a whole model of this kind that is not older than its recording? No, if either cannot be asked. Raises `ValueError` for an unknown kind."
     check_kind(kind)
     try: return os.stat(recording).st_mtime_ns <= os.stat(model).st_mtime_ns and os.path.isfile(model) and schema_of(model) == KINDS[kind][1]
     except OSError: return False
@@ -152,7 +156,7 @@ def fit_file(
     rate=None, # Hz; see `Recording.read`
     **options, # for `Voice.fit` or `SpeechModel.fit`
 ): # (None or why there is no model, tuple of what the fit warned of)
-    "Fit one recording and save its model; what is wrong with the file is returned, and what is wrong with the call is raised."
+    "Fit one recording and save its model. What is wrong with the file is returned; what is wrong with the call is raised, an unknown kind as `ValueError`."
     check_kind(kind)
     if not again and is_current(recording, model, kind): return None, () # done, by a worker that died before it could say so
     if parent_process(): tqdm.set_lock(threading.RLock()) # no bars in a worker, and none of the system's semaphores to leave behind if it is killed
@@ -171,8 +175,10 @@ def fit_file(
 # %% ../nbs/12_corpora.ipynb #12-021
 WAVE = 1000 # calls given at once to a backend that returns results only when all are done
 
-def telling(backend):
-    "joblib's Dask backend, made to say so when a task was given up because its workers died or was cancelled; any other as it is."
+def telling(
+    backend, # joblib's active one
+): # a backend to hand to `Parallel`
+    "joblib's Dask backend, made to raise `BrokenExecutor` when a task was given up because its workers died or was cancelled; any other as it is."
     if type(backend).__name__ != "DaskDistributedBackend": return backend
     class Telling(type(backend)):
         def submit(self, func, callback=None):
@@ -255,9 +261,11 @@ class Corpus:
 
 # %% ../nbs/12_corpora.ipynb #12-030
 def plan(
-    paths, out_dir, root # see `fit_many`
+    paths, # the recordings, or one file or folder: see `fit_many`
+    out_dir, # folder for the models
+    root, # folder whose structure the models repeat, or None: see `fit_many`
 ): # ({recording: its model}, {folder that cannot be read: why})
-    "What there is to fit, and where the models go."
+    "What there is to fit, and where the models go. Raises as `model_paths` and `find_recordings`."
     if not isinstance(paths, (str, bytes, os.PathLike)): return model_paths(paths, out_dir, root), {}
     if not os.path.isdir(paths): return model_paths([paths], out_dir, root), {}
     recordings, unreadable = find_recordings(paths, leave_out=out_dir)

@@ -102,19 +102,25 @@ def inducing_grid(
 
 # %% ../nbs/06_envelope.ipynb #06-026
 @patch
-def solve(self: InducingGrid, v): # float64[m] -> float64[m]
+def solve(self: InducingGrid,
+          v # float64[m]
+         ): # float64[m]
     "$K_{uu}^{-1}v$."
     return cho_solve_banded((self.band, True), v)
 
 @patch
-def to_samples(self: InducingGrid, weights): # float64[m] -> float64[n]
+def to_samples(self: InducingGrid,
+               weights # float64[m]
+              ): # float64[n]
     "$K_{tu}w$."
     padded = np.pad(weights, (-self.near[0], self.near[-1]))
     seen = np.lib.stride_tricks.sliding_window_view(padded, len(self.near))[:len(weights) - 1]
     return (np.ascontiguousarray(seen) @ self.table).ravel()[:self.n]
 
 @patch
-def from_samples(self: InducingGrid, v): # float64[n] -> float64[m]
+def from_samples(self: InducingGrid,
+                 v # float64[n]
+                ): # float64[m]
     "$K_{ut}v$, the transpose of `to_samples`."
     blocks, width = len(self.times) - 1, self.table.shape[1]
     seen = np.pad(v, (0, blocks * width - self.n)).reshape(blocks, width) @ self.table.T
@@ -123,7 +129,9 @@ def from_samples(self: InducingGrid, v): # float64[n] -> float64[m]
     return padded[-self.near[0]:][:len(self.times)]
 
 @patch
-def draw(self: InducingGrid, rng: np.random.Generator): # float64[m]
+def draw(self: InducingGrid,
+         rng: np.random.Generator # source of the white noise z
+        ): # float64[m]
     "A draw of the Gaussian process at the inducing points, of mean zero: $Lz$ with $LL^\\top=K_{uu}$."
     z, m = rng.normal(size=len(self.times)), len(self.times)
     return sum(np.pad(row[:m - j] * z[:m - j], (j, 0)) for j, row in enumerate(self.band))
@@ -194,7 +202,8 @@ def _check_envelope(self): # an `Envelope` under construction; raises `ValueErro
 # %% ../nbs/06_envelope.ipynb #06-044
 @dataclass(frozen=True, eq=False)
 class Envelope:
-    "How loud a recording is over time, $a(t)=$ `scale * softplus(g(t))`, with g held by its values u at inducing points."
+    """How loud a recording is over time, $a(t)=$ `scale * softplus(g(t))`, with g held by its values u at inducing points.
+    Raises `ValueError` for fields that cannot be, or do not belong together."""
     grid: np.ndarray # float64[m], times of the inducing points, s
     u: np.ndarray # float64[m], g at the inducing points
     mu: float # prior mean of g
@@ -251,13 +260,17 @@ def _check_same(envelope, recording): # raises unless both have the same samples
         f"the recording has {recording.n} samples at {recording.rate:g} Hz; the envelope is of {envelope.n} at {envelope.rate:g} Hz")
 
 @patch
-def carrier(self: Envelope, recording: Recording) -> Recording: # of about unit variance
+def carrier(self: Envelope,
+            recording: Recording # of the envelope's length and rate
+           ) -> Recording: # of about unit variance
     "The recording with its loudness divided out, $c_t=x_t/a_t$. Raises `AudioError` if its length or rate is not the envelope's."
     _check_same(self, recording)
     return Recording(recording.samples / self.values, recording.rate)
 
 @patch
-def apply(self: Envelope, carrier: Recording) -> Recording: # in the units of the recording that was fitted
+def apply(self: Envelope,
+          carrier: Recording # of the envelope's length and rate, about unit variance
+         ) -> Recording: # in the units of the recording that was fitted
     "A carrier with this loudness, $x_t=a_tc_t$. Raises `AudioError` if its length or rate is not the envelope's."
     _check_same(self, carrier)
     return Recording(carrier.samples * self.values, carrier.rate)
@@ -298,8 +311,8 @@ def fit_envelope(
     recording: Recording, # any with some sound in it
     lengthscale: float | None = None, # s; a twentieth of the duration without it
     mu: float = unit_mean, # prior mean of g; softplus(mu) is 1
-    lower: float = -10., # bounds of g at the inducing points
-    upper: float = 10.,
+    lower: float = -10., # least g at the inducing points, -100 or more
+    upper: float = 10., # largest g there
     rng: np.random.Generator | None = None, # for the starts after the first; default_rng(0) without it, so that a fit repeats
     starts: int = 10, # at most so many, at least 2
     progress: bool = True # show a bar if it takes more than 2 s?
@@ -322,8 +335,8 @@ stan_program = (files("gp_speech") / "envelope.stan").read_text(encoding="utf-8"
 def unconstrained_log_density(
     v, # float64[m], unbounded
     log_density, # u -> (log density, gradient by u), as `fast_log_density` gives them
-    lower=-10., # bounds of u
-    upper=10.,
+    lower=-10., # least u
+    upper=10., # largest u
     adjust_transform=True # whether to add the log of |du/dv|
 ): # (log density, its gradient by v float64[m])
     "A density of bounded u as one of unbounded v, $u=$ `lower + (upper - lower) * expit(v)`, as Stan has it."
@@ -341,11 +354,16 @@ class StanEnvelope:
     model: object # `stan.model.Model`
     grid: np.ndarray # float64[m], of the inducing points, s
 
-    def log_prob(self, v, adjust_transform=True): # v float64[m] unbounded -> float
+    def log_prob(self,
+                 v, # float64[m], unbounded
+                 adjust_transform=True # whether to add the log of |du/dv|
+                ): # float
         "Stan's log density, with |du/dv| or without."
         return _stan_thread.submit(self.model.log_prob, list(map(float, v)), adjust_transform=adjust_transform).result()
 
-    def grad_log_prob(self, v): # v float64[m] unbounded -> float64[m]
+    def grad_log_prob(self,
+                      v # float64[m], unbounded
+                     ): # float64[m]
         "The gradient of Stan's log density by v, with |du/dv|."
         return np.array(_stan_thread.submit(self.model.grad_log_prob, list(map(float, v))).result())
 
@@ -375,8 +393,8 @@ def stan_envelope(
     recording: Recording, # as for `fit_envelope`
     lengthscale: float | None = None, # s
     mu: float = unit_mean, # prior mean of g
-    lower: float = -10., # bounds of u
-    upper: float = 10.
+    lower: float = -10., # least u
+    upper: float = 10. # largest u
 ) -> StanEnvelope: # density and gradient by Stan
     """Compile the Stan program for a recording (about a minute the first time; needs PyStan and a C++ compiler).
     Raises as `fit_envelope`, `ImportError` without PyStan, and `RuntimeError` if the compiler fails."""

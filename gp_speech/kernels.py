@@ -52,7 +52,7 @@ def covariance_expression(
 def density_expression(
     family: str, # one of `FAMILIES`
 ):               # SymPy expression in w, s, l, p (white: s and rate)
-    "Two-sided spectral density S(w), the Fourier transform of `covariance_expression`."
+    "Two-sided spectral density S(w), the Fourier transform of `covariance_expression`; raises `ValueError` for an unknown name."
     import sympy as sy
     if family not in FAMILIES: raise ValueError(f"family: {family!r} is not one of {', '.join(FAMILIES)}")
     r, w, s, p = (symbols()[name] for name in "rwsp")
@@ -61,8 +61,10 @@ def density_expression(
     return s**2/2*(transform.subs(w, w - p) + transform.subs(w, w + p))
 
 # %% ../nbs/02_kernels.ipynb #02-014
-def with_decimals(expression):
-    "The SymPy expression with every constant but whole numbers (pi squared, the root of 3) written out to 17 digits."
+def with_decimals(
+    expression, # SymPy expression
+):              # SymPy expression
+    "The expression with every constant but whole numbers (pi squared, the root of 3) written out to 17 digits."
     import sympy as sy
     parts = (part for part in sy.preorder_traversal(expression) if part.is_number and not part.is_Integer)
     return expression.xreplace({part: sy.N(part, 17) for part in parts})
@@ -90,16 +92,20 @@ def compile_family(
 # %% ../nbs/02_kernels.ipynb #02-020
 @dataclass(frozen=True)
 class Kernel:
-    "A sum of covariance functions of any families; `a + b` joins two of the same rate."
+    "A sum of covariance functions of any families; `a + b` joins two of the same rate, and raises `ValueError` if the rates differ."
     terms: tuple # (family, standard deviation s, lengthscale l in s, frequency p in Hz) for each term
     rate: float  # samples per second in Hz, which white noise needs
 
-    def kernel(self, r) -> np.ndarray: # covariances, in the shape of r
-        "Covariance at lags r (s)."
+    def kernel(self,
+        r,           # lags in s, any shape
+    ) -> np.ndarray: # covariances, in the shape of r
+        "Covariance at lags r."
         return sum(compile_family(family)[0](r, *parameters) for family, *parameters in self.terms)
 
-    def density(self, w) -> np.ndarray: # power per Hz, in the shape of w
-        "Two-sided spectral density at frequencies w (Hz)."
+    def density(self,
+        w,           # frequencies in Hz, any shape
+    ) -> np.ndarray: # power per Hz, in the shape of w
+        "Two-sided spectral density at frequencies w."
         return sum(compile_family(family)[1](w, *parameters, self.rate) for family, *parameters in self.terms)
 
     def __add__(self, other):
@@ -109,7 +115,7 @@ class Kernel:
 # %% ../nbs/02_kernels.ipynb #02-024
 @dataclass(frozen=True, eq=False)
 class SpectralMixture:
-    "Squared exponentials times cosines, and white noise (Wilson & Adams 2013)."
+    "Squared exponentials times cosines, and white noise (Wilson & Adams 2013); raises `ValueError` for what is negative, not finite, or of another shape."
     variances: np.ndarray    # s_q^2, shape (components,): power of each component
     lengthscales: np.ndarray # l_q in s, shape (components,)
     frequencies: np.ndarray  # p_q in Hz, shape (components,)

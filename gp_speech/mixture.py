@@ -21,7 +21,9 @@ from .simulation import blas
 from .spectrum import periodogram, sine_taper, lag_weights, expected_from_covariances, samples_and_rate
 
 # %% ../nbs/07_mixture.ipynb #07-006
-def information(taper) -> float: # c: independent ordinates per ordinate
+def information(
+    taper,  # weights of shape (n,) with unit sum of squares; None for no taper
+) -> float: # c: independent ordinates per ordinate
     "Share of ordinates that count as independent, 1 / (sum of squared correlations in white noise); 2/3 for the sine taper, 1 for none."
     if taper is None: return 1.
     return float(1/np.sum(np.abs(np.fft.fft(np.asarray(taper)**2))**2))
@@ -50,7 +52,9 @@ def density_functions(): # function of (w, log variance, log lengthscale, freque
     return sy.lambdify((symbols()["w"], *parameters), derivatives, modules="numpy", cse=True)
 
 # %% ../nbs/07_mixture.ipynb #07-011
-def pack(mixture: SpectralMixture) -> np.ndarray: # shape (3 components + 1,)
+def pack(
+    mixture: SpectralMixture, # of any number of components
+) -> np.ndarray:              # shape (3 components + 1,)
     "Natural parameters of a mixture: log variances, log lengthscales (log s), frequencies (Hz), log noise variance."
     with np.errstate(divide="ignore"):
         return np.concatenate([np.log(mixture.variances), np.log(mixture.lengthscales), mixture.frequencies, [np.log(mixture.noise)]])
@@ -81,8 +85,10 @@ class Ordinates:
         self.weights, self.c = lag_weights(self.n, self.taper), information(self.taper)
         self.remembered = {}                                     # component -> its rows
 
-    def rows(self, parts):
-        "Contributions of components (3, q) to the expected ordinates, and derivatives by log lengthscale and frequency: (3, q, N)."
+    def rows(self,
+        parts,       # log variances, log lengthscales (log s) and frequencies (Hz) of q components, shape (3, q)
+    ) -> np.ndarray: # shape (3, q, N)
+        "Contributions of components to the expected ordinates, and derivatives by log lengthscale and frequency."
         log_variance, log_lengthscale, frequency = parts[..., None]
         if not self.debiased: return np.stack(density_functions()(self.w, log_variance, log_lengthscale, frequency))
         decay, by_lengthscale, by_frequency = covariance_functions()
@@ -124,13 +130,15 @@ def expected(self: Ordinates,
     return jacobian[:len(parameters)//3].sum(0) + jacobian[-1]
 
 @patch
-def log_likelihood(self: Ordinates, expected) -> float:
-    "Whittle log-likelihood in nats; -inf where an expected ordinate is not positive."
+def log_likelihood(self: Ordinates,
+    expected, # expected ordinates in power per Hz, shape (N,)
+) -> float:   # nats
+    "Whittle log-likelihood; -inf where an expected ordinate is not positive."
     return -self.c*np.sum(np.log(expected) + self.I/expected) if expected.min() > 0 else -np.inf
 
 # %% ../nbs/07_mixture.ipynb #07-016
 def residuals(
-    mixture: SpectralMixture,
+    mixture: SpectralMixture, # what the ordinates are compared with
     x,             # `Recording` or samples of shape (n,), at the mixture's rate
     taper=True,    # sine taper?
     debiased=True, # relative to E[I], or to the density?
@@ -140,7 +148,7 @@ def residuals(
     return ordinates.I/ordinates.expected(pack(mixture))
 
 def whittle(
-    mixture: SpectralMixture,
+    mixture: SpectralMixture, # what the ordinates are compared with
     x,             # `Recording` or samples of shape (n,), at the mixture's rate
     taper=True,    # sine taper?
     debiased=True, # relative to E[I], or to the density?
@@ -149,17 +157,30 @@ def whittle(
     ordinates = Ordinates(x, mixture.rate, taper, debiased)
     return float(ordinates.log_likelihood(ordinates.expected(pack(mixture))))
 
-def bic(mixture: SpectralMixture, x, taper=True, debiased=True) -> float:
-    "Bayesian information criterion of a mixture on a stretch of sound; lower is better. Arguments as `whittle`."
+# %% ../nbs/07_mixture.ipynb #07-016b
+def bic(
+    mixture: SpectralMixture, # the one to judge
+    x,             # `Recording` or samples of shape (n,), at the mixture's rate
+    taper=True,    # sine taper?
+    debiased=True, # relative to E[I], or to the density?
+) -> float:        # in half nats
+    "Bayesian information criterion of a mixture on a stretch of sound; lower is better."
     ordinates = Ordinates(x, mixture.rate, taper, debiased)
     return criterion(ordinates, ordinates.log_likelihood(ordinates.expected(pack(mixture))), 3*len(mixture.variances) + 1)
 
-def criterion(ordinates: Ordinates, log_likelihood: float, parameters: int) -> float:
+def criterion(
+    ordinates: Ordinates,  # what was fitted
+    log_likelihood: float, # of the fit, in nats
+    parameters: int,       # how many were fitted
+) -> float:                # in half nats
     "BIC: -2 log-likelihood + parameters x log(effective number of ordinates)."
     return -2*log_likelihood + parameters*np.log(max(ordinates.c*len(ordinates.w), 1.))
 
 # %% ../nbs/07_mixture.ipynb #07-018
-def bounds(ordinates: Ordinates, components: int) -> tuple: # (lower, upper), each shape (3 components + 1,)
+def bounds(
+    ordinates: Ordinates, # to be fitted
+    components: int,      # how many
+) -> tuple:               # (lower, upper), each shape (3 components + 1,)
     "What n samples can tell apart: limits of the natural parameters."
     level, rate = np.log(ordinates.I.mean()*ordinates.rate), ordinates.rate
     slowest, fastest = sorted((rate/ordinates.n, rate/2 - rate/ordinates.n))       # the other way round for 3 samples
@@ -167,7 +188,10 @@ def bounds(ordinates: Ordinates, components: int) -> tuple: # (lower, upper), ea
     high = level + 7, max(np.log(ordinates.n/rate), low[1]), fastest
     return tuple(np.concatenate([np.repeat(limits, components), limits[:1]]) for limits in (low, high))
 
-def step_scale(ordinates: Ordinates, parameters) -> np.ndarray: # shape (parameters,)
+def step_scale(
+    ordinates: Ordinates, # to be fitted
+    parameters,           # as from `pack`
+) -> np.ndarray:          # shape (parameters,)
     "Natural unit of each parameter: 1 for logarithms, the bandwidth (Hz) for frequencies."
     Q = len(parameters)//3
     scale = np.ones(len(parameters))
@@ -176,13 +200,13 @@ def step_scale(ordinates: Ordinates, parameters) -> np.ndarray: # shape (paramet
 
 # %% ../nbs/07_mixture.ipynb #07-019
 def climb(
-    ordinates: Ordinates,
+    ordinates: Ordinates, # to be fitted
     parameters,      # natural parameters to start from
     tolerance=1e-6,  # stop when a step gains, or promises to gain, less than this, in nats
     steps=100,       # most steps
     free=None,       # which components may move, shape (components,), bool; None: all. The noise always may
 ) -> tuple:          # (parameters, log-likelihood)
-    "Damped Fisher scoring of the Whittle likelihood within `bounds`; the likelihood never decreases."
+    "Damped Fisher scoring of the Whittle likelihood within `bounds`; it never decreases. Raises `FloatingPointError` for a useless Fisher information."
     low, high = bounds(ordinates, len(parameters)//3)
     may = np.ones(len(parameters), dtype=bool) if free is None else np.array([*free, *free, *free, True])
     parameters, damping = np.clip(parameters, low, high), .3
@@ -234,7 +258,7 @@ def trial_bumps(
     return lengthscales, fft(bump), fft(bump**2)
 
 def promises(
-    ordinates: Ordinates,
+    ordinates: Ordinates, # to be fitted
     expected,    # expected ordinates of the current mixture, shape (N,)
 ) -> tuple:      # (lengthscales in s, shape (10,); gains in nats, shape (10, N); variances, shape (10, N))
     "What one more component at each frequency would gain, and its likely variance, for ten lengthscales (score test)."
@@ -250,7 +274,7 @@ def promises(
 
 # %% ../nbs/07_mixture.ipynb #07-027
 def missing_components(
-    ordinates: Ordinates,
+    ordinates: Ordinates, # to be fitted
     expected,     # expected ordinates of the current mixture, shape (N,)
     most: int,    # at most this many proposals
     worth: float, # smallest promised gain, in nats
@@ -266,12 +290,19 @@ def missing_components(
     return found
 
 # %% ../nbs/07_mixture.ipynb #07-029
-def joined(parameters, proposals):
+def joined(
+    parameters,  # as from `pack`, shape (3 components + 1,)
+    proposals,   # as from `missing_components`
+) -> np.ndarray: # shape (3 (components + proposals) + 1,)
     "Natural parameters with proposals of `missing_components` added."
     old, new = parameters[:-1].reshape(3, -1), np.array(proposals).T
     return np.concatenate([np.concatenate([old, new], axis=1).ravel(), parameters[-1:]])
 
-def related(ordinates: Ordinates, parameters, to) -> np.ndarray: # shape (components,), bool
+def related(
+    ordinates: Ordinates, # to be fitted
+    parameters,           # as from `pack`
+    to,                   # numbers of components, from 0
+) -> np.ndarray:          # shape (components,), bool
     "Which components share information with components `to` (their own included): correlation of any two parameters at least 0.05."
     Q, jacobian = len(parameters)//3, ordinates.jacobian(parameters)
     rows = jacobian[:-1]/ordinates.expected(parameters, jacobian)
@@ -280,7 +311,13 @@ def related(ordinates: Ordinates, parameters, to) -> np.ndarray: # shape (compon
     shared[to] = True
     return shared
 
-def grow(ordinates: Ordinates, parameters, log_likelihood, most_components) -> tuple: # (parameters, log-likelihood)
+# %% ../nbs/07_mixture.ipynb #07-029b
+def grow(
+    ordinates: Ordinates, # to be fitted
+    parameters,           # natural parameters to start from, as from `pack`
+    log_likelihood,       # at these, in nats
+    most_components,      # stop growing here
+) -> tuple:               # (parameters, log-likelihood)
     "Add components while BIC falls."
     batch, worth = 8, criterion(ordinates, 0., 3)/2           # what three parameters cost, in nats
     while (Q := len(parameters)//3) < most_components:
@@ -295,11 +332,18 @@ def grow(ordinates: Ordinates, parameters, log_likelihood, most_components) -> t
     return climb(ordinates, parameters, tolerance=.1, steps=10)
 
 # %% ../nbs/07_mixture.ipynb #07-030
-def without(parameters, i):
+def without(
+    parameters,  # as from `pack`, shape (3 components + 1,)
+    i,           # number of the component, from 0
+) -> np.ndarray: # shape (3 (components - 1) + 1,)
     "Natural parameters with component i taken away."
     return np.concatenate([np.delete(parameters[:-1].reshape(3, -1), i, axis=1).ravel(), parameters[-1:]])
 
-def prune(ordinates: Ordinates, parameters, log_likelihood) -> tuple: # (parameters, log-likelihood)
+def prune(
+    ordinates: Ordinates, # to be fitted
+    parameters,           # natural parameters to start from, as from `pack`
+    log_likelihood,       # at these, in nats
+) -> tuple:               # (parameters, log-likelihood)
     "Remove components while BIC falls; each time the two whose removal costs least are tried."
     while len(parameters) > 1:
         jacobian = ordinates.jacobian(parameters)
@@ -313,13 +357,15 @@ def prune(ordinates: Ordinates, parameters, log_likelihood) -> tuple: # (paramet
         parameters, log_likelihood = trial, value
     return parameters, log_likelihood
 
+# %% ../nbs/07_mixture.ipynb #07-030b
 def fit_whittle(
-    x, rate=None,          # `Recording`, or samples of shape (n,) and their rate in Hz
+    x,                     # `Recording`, or samples of shape (n,)
+    rate=None,             # samples per second in Hz, for bare samples
     taper=True,            # sine taper?
     debiased=True,         # compare with E[I], or with the density?
     most_components=60,    # stop growing here
 ) -> SpectralMixture:
-    "Fit a mixture by Whittle likelihood; number of components by BIC. Deterministic."
+    "Fit a mixture by Whittle likelihood; number of components by BIC. Deterministic. Raises `ValueError` if no ordinate has power."
     ordinates = Ordinates(x, rate, taper, debiased)
     if not ordinates.I.any(): raise ValueError("fit_whittle: all power is at 0 Hz or at half the rate, where there is no ordinate")
     parameters = np.log([ordinates.I.mean()*ordinates.rate])      # white noise at the right level: the exact optimum for 0 components
@@ -330,7 +376,8 @@ def fit_whittle(
 
 # %% ../nbs/07_mixture.ipynb #07-040
 def seed_frequencies(
-    w, I,             # a periodogram: frequencies in Hz, ordinates
+    w,                # frequencies of a periodogram in Hz, increasing, shape (N,)
+    I,                # its ordinates in power per Hz, positive, shape (N,)
     top=10,           # how many of the highest ordinates
     low=3,            # how many free components below 500 Hz
 ) -> tuple:           # (fixed frequencies in Hz, starting values of the free ones in Hz)
@@ -343,12 +390,13 @@ def seed_frequencies(
 
 # %% ../nbs/07_mixture.ipynb #07-041
 def fit_adam(
-    x, rate=None,         # `Recording`, or samples of shape (n,) and their rate in Hz
+    x,                    # `Recording`, or samples of shape (n,)
+    rate=None,            # samples per second in Hz, for bare samples
     steps=3000,           # Adam steps
     learning_rate=.02,    # Adam's step size, in logarithms (and in 100 Hz for the free frequencies)
     progress=True,        # show a bar with the loss?
 ) -> SpectralMixture:
-    "The seed's fit: Adam on squared differences of log-periodogram and log density. Needs TensorFlow (extra `neural`)."
+    "The seed's fit: Adam on squared differences of log-periodogram and log density. Needs TensorFlow (extra `neural`). Raises `ValueError` for ordinates of 0."
     import tensorflow as tf
     x, rate = samples_and_rate(x, rate)
     w, I = periodogram(x, rate)
@@ -370,7 +418,14 @@ def fit_adam(
     return descend(step, parameters, fixed, steps, rate, progress)
 
 # %% ../nbs/07_mixture.ipynb #07-042
-def descend(step, parameters, fixed, steps, rate, progress) -> SpectralMixture:
+def descend(
+    step,       # function without arguments that moves the parameters and returns the loss
+    parameters, # `tf.Variable`: log variances, log lengthscales, free frequencies in 100 Hz, log noise variance
+    fixed,      # frequencies that do not move, in Hz; the first of the mixture
+    steps,      # how many
+    rate,       # samples per second in Hz
+    progress,   # show a bar with the loss?
+) -> SpectralMixture:
     "Run a compiled training step many times; returns the mixture, raises `FloatingPointError` if the loss is not finite."
     bar = tqdm(range(steps), desc="Adam", disable=not progress)
     for i in bar:

@@ -23,7 +23,7 @@ from .simulation import blas
 # %% ../nbs/10_pitch.ipynb #10-006
 @dataclass(frozen=True, eq=False)
 class Pitch:
-    "Fundamental frequency and voicing over time."
+    "Fundamental frequency and voicing over time. Raises `ValueError` for fields that do not fit together, are not finite or out of range."
     times: np.ndarray    # s, increasing, shape (m,)
     f0: np.ndarray       # Hz, positive; interpolated in log where the frame is not voiced, shape (m,)
     voicing: np.ndarray  # probability that the frame is voiced, 0 to 1, shape (m,)
@@ -81,7 +81,9 @@ def _ipython_display_(self: Pitch):
     print(self)
 
 # %% ../nbs/10_pitch.ipynb #10-011
-def hann_taper(n) -> np.ndarray: # shape (n,), unit sum of squares
+def hann_taper(
+    n,           # number of samples
+) -> np.ndarray: # shape (n,), unit sum of squares
     "Hann taper without the zeros at its ends."
     taper = np.sin(np.pi*np.arange(1, n + 1)/(n + 1))**2
     return taper/np.sqrt(np.sum(taper**2))
@@ -141,7 +143,7 @@ def prepare_combs(
 # %% ../nbs/10_pitch.ipynb #10-016
 def comb_likelihood(
     ordinates,      # periodograms, power per Hz, positive, shape (m, points//2 + 1)
-    comb: Comb,
+    comb: Comb,     # what they are compared with
 ) -> np.ndarray:    # shape (m, K), nats
     "Log-likelihood of each pitch in each frame, relative to that of an unvoiced frame."
     smooth = ordinates
@@ -167,7 +169,9 @@ def at_most_8k(
 
 @lru_cache(8)
 def low_waves(
-    n, rate, low,  # samples in a frame, samples per second in Hz, and the lowest pitch in Hz
+    n,             # samples in a frame, odd
+    rate,          # samples per second in Hz
+    low,           # lowest pitch in Hz
 ) -> tuple:        # (analysis of shape (n, 5), synthesis of shape (5, n)); their product projects
     "Constant and two slow sinusoids, and how much of them is in a frame, by least squares under the taper."
     phase = 2*np.pi*low/1.2*(np.arange(n) - n//2)/rate
@@ -179,7 +183,7 @@ def low_waves(
 def frames_at(
     x,          # samples of shape (n,)
     where,      # number of the sample in the middle, shape (m,)
-    comb: Comb,
+    comb: Comb, # whose taper, rate and lowest pitch are taken
 ) -> tuple:    # (frames, what was taken out of them), each of shape (m, length of the taper)
     "Frames around given samples, zeros beyond the ends, without what is slower than the lowest pitch."
     n = len(comb.taper)
@@ -190,9 +194,11 @@ def frames_at(
     return frames - slow, slow
 
 def frame_spectra(
-    x, where, comb,  # as in `frames_at`
-    floor=0.,        # variance of white noise that is added to all
-) -> np.ndarray:     # power per Hz, shape (m, points//2 + 1)
+    x,           # samples of shape (n,)
+    where,       # number of the sample in the middle, shape (m,)
+    comb: Comb,  # as in `frames_at`
+    floor=0.,    # variance of white noise that is added to all
+) -> np.ndarray: # power per Hz, shape (m, points//2 + 1)
     "Tapered periodograms of the frames, with their floor."
     frames, slow = frames_at(x, where, comb)
     X = rfft(frames*comb.taper, comb.points)
@@ -215,7 +221,10 @@ def chain_costs(
     move, on, off = 1/(BINS*4*step), -np.expm1(-45*step), -np.expm1(-6*step)
     return Costs(move, -np.log((1 - off)*np.tanh(move/2)), -np.log(off), np.log(K/on), -np.log1p(-on))
 
-def cost_matrix(costs, K) -> np.ndarray: # nats, shape (K + 1, K + 1): from row to column, "unvoiced" last
+def cost_matrix(
+    costs: Costs, # of a step
+    K,            # number of candidates
+) -> np.ndarray:  # nats, shape (K + 1, K + 1): from row to column, "unvoiced" last
     "All the costs of a step."
     matrix = np.full((K + 1, K + 1), costs.leave)
     matrix[:K, :K] = costs.move*np.abs(np.subtract.outer(np.arange(K), np.arange(K))) + costs.stay
@@ -224,8 +233,8 @@ def cost_matrix(costs, K) -> np.ndarray: # nats, shape (K + 1, K + 1): from row 
 
 # %% ../nbs/10_pitch.ipynb #10-030
 def best_path(
-    ratio,        # log-likelihood of each pitch relative to unvoiced, shape (m, K)
-    costs: Costs,
+    ratio,        # log-likelihood of each pitch relative to unvoiced, in nats, shape (m, K)
+    costs: Costs, # of a step from frame to frame
 ) -> np.ndarray:  # number of the candidate, K where unvoiced; shape (m,)
     "Most probable path through voiced and unvoiced states (Viterbi), in O(m K)."
     m, K = ratio.shape
@@ -248,8 +257,8 @@ def best_path(
 
 # %% ../nbs/10_pitch.ipynb #10-032
 def posterior(
-    ratio,        # log-likelihood of each pitch relative to unvoiced, shape (m, K)
-    costs: Costs,
+    ratio,        # log-likelihood of each pitch relative to unvoiced, in nats, shape (m, K)
+    costs: Costs, # of a step from frame to frame
 ) -> np.ndarray:  # probability of each state given all frames, "unvoiced" last, shape (m, K + 1)
     "Forward-backward on the chain of `best_path`."
     m, K = ratio.shape
@@ -271,7 +280,7 @@ def posterior(
 
 # %% ../nbs/10_pitch.ipynb #10-036
 def vertex(
-    ratio,        # shape (m, K), K at least 3
+    ratio,        # log-likelihood of each pitch in nats, shape (m, K), K at least 3
     which,        # number of the candidate, shape (m,)
 ) -> np.ndarray:  # in candidates, within 1 of `which`, shape (m,)
     "Where the parabola through a candidate's likelihood and its neighbours' is highest; the candidate itself where it opens upwards."
@@ -281,9 +290,11 @@ def vertex(
     return np.where(bend > 0, i + np.clip(.5*(right - left)/np.where(bend > 0, bend, 1), -1, 1), which)
 
 def refine(
-    x, where, comb,  # samples, numbers of the middle ones of the frames (m,), and a `Comb`
-    f0,              # first guesses in Hz, shape (m,)
-) -> np.ndarray:     # Hz, shape (m,)
+    x,           # samples of shape (n,)
+    where,       # number of the sample in the middle of each frame, shape (m,)
+    comb: Comb,  # as in `frames_at`
+    f0,          # first guesses in Hz, shape (m,)
+) -> np.ndarray: # Hz, shape (m,)
     "Pitch from the instantaneous frequencies of its harmonics; the guess itself where none of them is within 4%."
     (frames, _), n, resolution = frames_at(x, where, comb), len(comb.taper), comb.rate/comb.points
     slope = np.sin(2*np.pi*np.arange(1, n + 1)/(n + 1))*np.pi/(n + 1)*comb.taper[n//2]  # of the taper, per sample (its largest value is in the middle)
@@ -330,4 +341,8 @@ def fit_pitch(
     f0 = np.concatenate([refine(x, where[part], comb, f0[k]) for k, part in zip(in_parts(np.arange(len(voiced))), in_parts(voiced))])
     return Pitch(times, np.exp(np.interp(times, times[voiced], np.log(f0))), voicing)
 
-def in_parts(values): return [values[i:i + 400] for i in range(0, len(values), 400)]
+def in_parts(
+    values, # shape (m, ...)
+) -> list:  # of its parts, in order
+    "At most 400 rows at a time, so that memory stays small."
+    return [values[i:i + 400] for i in range(0, len(values), 400)]

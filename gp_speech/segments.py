@@ -15,7 +15,7 @@ from .spectrum import sine_taper, samples_and_rate, plot_spectrogram
 # %% ../nbs/08_segments.ipynb #08-006
 @dataclass(frozen=True, eq=False)
 class Segmentation:
-    "Stretches of a recording: boundaries in samples, the first 0, the last n, strictly increasing."
+    "Stretches of a recording: boundaries in samples, the first 0, the last n, strictly increasing. Raises `ValueError` for any other."
     boundaries: np.ndarray # int64, shape (segments + 1,)
     rate: float            # samples per second in Hz
 
@@ -109,7 +109,7 @@ def find_segments(
     penalty=1.,    # price of a segment relative to BIC; smaller gives more segments
     shortest=.03,  # shortest segment in seconds
 ) -> Segmentation:
-    "Cut where the spectral density changes: penalised Whittle likelihood over all cuttings. Deterministic."
+    "Cut where the spectral density changes: penalised Whittle likelihood over all cuttings. Deterministic. Raises `ValueError` for what is not finite."
     x, rate = samples_and_rate(x, rate)
     hop = max(8, round(step*rate))
     if not np.isfinite(x).all(): raise ValueError(f"find_segments: {np.sum(~np.isfinite(x))} of {len(x)} samples are not finite")

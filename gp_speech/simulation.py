@@ -31,7 +31,7 @@ class SimulationData:
         num_data,  # number of samples n
         upper_lim, # duration u in seconds: the grid is 0, u/n, ..., u - u/n
     ):
-        "Set the time grid; returns it."
+        "Set the time grid; returns it. Raises `ValueError` for less than a sample, or a duration that is not positive."
         if num_data < 1 or not upper_lim > 0: raise ValueError(f"gen_grid: n >= 1 and u > 0 are needed, got {num_data}, {upper_lim}")
         self.num_data, self.upper_lim = int(num_data), float(upper_lim)
         self.time = np.arange(self.num_data)*self.upper_lim/self.num_data
@@ -54,7 +54,7 @@ from fastcore.basics import patch
 def gen_chol(self: SimulationData,
     kernel=None, # covariance function of lags in s; None: the one set before
 ):
-    "Factorise the covariance matrix of the grid; returns the lower factor. Raises `LinAlgError` if it is not positive definite."
+    "Factorise the grid's covariance matrix; returns the lower factor. Raises `LinAlgError` if it is not positive definite, `ValueError` without grid or kernel."
     if self.time is None: raise ValueError("gen_chol: call gen_grid first")
     if kernel is not None: self.kernel_func = kernel
     if self.kernel_func is None: raise ValueError("gen_chol: give a kernel, or call gen_expcos_kern first")
@@ -66,7 +66,7 @@ def simulate(self: SimulationData,
     rng: np.random.Generator, # source of the white noise
     draws=None,               # how many draws; None for one, without a leading axis
 ) -> np.ndarray:              # shape (n,), or (draws, n)
-    "Draw from the process."
+    "Draw from the process; raises `ValueError` before `gen_chol`."
     if self.cholesky_fac is None: raise ValueError("simulate: call gen_chol first")
     return rng.standard_normal((draws or 1, self.num_data))@self.cholesky_fac.T if draws else self.cholesky_fac@rng.standard_normal(self.num_data)
 
@@ -76,7 +76,7 @@ def covariances(
     n: int,      # number of lags
     rate: float, # samples per second in Hz
 ) -> np.ndarray: # shape (n,): covariances at lags 0 ... n-1 samples
-    "A kernel on the grid of a recording; a mixture uses the local support of its components."
+    "A kernel on the grid of a recording; a mixture uses the local support of its components, and raises `ValueError` at a rate that is not its own."
     if not isinstance(kernel, SpectralMixture): return np.asarray(kernel(np.arange(n)/rate), dtype=float)
     if kernel.rate != rate: raise ValueError(f"rate: the mixture's is {kernel.rate:g} Hz, got {rate:g} Hz")
     return kernel.covariances(n)
@@ -127,12 +127,14 @@ def draw(
     rng: np.random.Generator, # source of the white noise
     draws=None,               # how many draws; None for one, without a leading axis
 ) -> np.ndarray:              # shape (n,), or (draws, n)
-    "Exact draws of n samples of a stationary process in O(n log n) by circulant embedding (Dietrich & Newsam 1997)."
+    """Exact draws of n samples of a stationary process in O(n log n) by circulant embedding (Dietrich & Newsam 1997).
+    Raises `ValueError` for less than a sample, and as `circulant_eigenvalues`."""
     if n < 1: raise ValueError(f"draw: at least 1 sample is needed, got {n}")
     return colour(*circulant_eigenvalues(kernel, n, rate), n, rng, draws)
 
 def colour(
-    eigenvalues, M,           # as from `circulant_eigenvalues`
+    eigenvalues,              # as from `circulant_eigenvalues`, shape (M//2 + 1,)
+    M,                        # points on the circle, even
     n: int,                   # number of samples
     rng: np.random.Generator, # source of the white noise, M numbers for each draw
     draws=None,               # how many draws; None for one, without a leading axis
@@ -151,7 +153,8 @@ def colour(
 
 # %% ../nbs/03_simulation.ipynb #03-016b
 def embedding_matrix(
-    eigenvalues, M,  # as from `circulant_eigenvalues`
+    eigenvalues,     # as from `circulant_eigenvalues`, shape (M//2 + 1,)
+    M,               # points on the circle, even
     n: int,          # number of samples
 ) -> np.ndarray:     # shape (n, M): A with A A^T = K
     "What `colour` multiplies its white noise by, written out: for teaching and testing."
@@ -185,7 +188,13 @@ def blas() -> ThreadpoolController:
 class Known:
     "The matrix K_oo + noise I of the known samples, never formed: products by FFT, solutions by conjugate gradients."
     SHORT, BAND, REACH, FEW, MANY, RANGE = 64, 192, 1024, 512, 4096, 1e12
-    def __init__(self, kernel, observed, n, rate, noise=0.): # as in `condition`
+    def __init__(self,
+        kernel,   # covariance function of lags in s, or a `SpectralMixture`
+        observed, # which samples are known: whole numbers, shape (m,)
+        n,        # number of samples in all
+        rate,     # samples per second in Hz
+        noise=0., # variance of white measurement noise
+    ):
         self.eigenvalues, self.M = circulant_eigenvalues(kernel, n, rate)
         self.noisy, self.observed, self.n = self.eigenvalues + noise, observed, n
         self.known = np.zeros(self.M, dtype=bool); self.known[observed] = True
@@ -203,24 +212,37 @@ class Known:
         try: return cho_factor(self.lags[np.abs(np.subtract.outer(self.observed, self.observed))])
         except LinAlgError: return None
 
-    def around(self, eigenvalues, v):
-        "Product of a circulant matrix with vectors, shape (..., M)."
-        return irfft(rfft(v)*eigenvalues, self.M)
-
-    def spread(self, values):
-        "Values at the known samples (..., m) on the circle (..., M), zero elsewhere."
-        circle = np.zeros(values.shape[:-1] + (self.M,))
-        circle[..., self.observed] = values
-        return circle
-
-    def __matmul__(self, v): # (..., m) to (..., m)
-        return self.around(self.noisy, self.spread(v))[..., self.observed]
-
 # %% ../nbs/03_simulation.ipynb #03-025d
 from fastcore.basics import patch
 
+# %% ../nbs/03_simulation.ipynb #03-025da
+@patch
+def around(self: Known,
+    eigenvalues, # of a circulant matrix, shape (M//2 + 1,)
+    v,           # vectors, shape (..., M)
+) -> np.ndarray: # shape (..., M)
+    "Product of a circulant matrix with vectors."
+    return irfft(rfft(v)*eigenvalues, self.M)
+
+@patch
+def spread(self: Known,
+    values,      # at the known samples, shape (..., m)
+) -> np.ndarray: # shape (..., M)
+    "Values at the known samples on the circle, zero elsewhere."
+    circle = np.zeros(values.shape[:-1] + (self.M,))
+    circle[..., self.observed] = values
+    return circle
+
+@patch
+def __matmul__(self: Known, v): # (..., m) to (..., m)
+    return self.around(self.noisy, self.spread(v))[..., self.observed]
+
 # %% ../nbs/03_simulation.ipynb #03-025e
-def parzen(d): return np.where(d < .5, 1 - 6*d**2*(1 - d), 2*np.maximum(1 - d, 0)**3) # positive definite, 0 from d = 1 on
+def parzen(
+    d,           # distances, 0 or more, any shape
+) -> np.ndarray: # of that shape: 1 at d = 0, and 0 from d = 1 on
+    "Parzen's window, which is positive definite."
+    return np.where(d < .5, 1 - 6*d**2*(1 - d), 2*np.maximum(1 - d, 0)**3)
 
 @patch
 def prepare_gaps(self: Known):
@@ -335,7 +357,9 @@ class Conditioned:
         "The most likely waveform."
         return self.carried(self.weights)
 
-    def carried(self, weights):
+    def carried(self,
+        weights,     # shape (..., m)
+    ) -> np.ndarray: # shape (..., n)
         "K_*o weights: from the known samples to all."
         return self.known.around(self.known.eigenvalues, self.known.spread(weights))[..., :self.known.n]
 
@@ -343,7 +367,7 @@ class Conditioned:
         rng: np.random.Generator, # source of the white noise
         draws=None,               # how many; None for one: of shape (n,), or (batch, n), one for each row of the values
     ) -> np.ndarray:              # shape (n,), (draws, n) or (batch, n)
-        "Waveforms that agree with what is known (Matheron's rule)."
+        "Waveforms that agree with what is known (Matheron's rule). Raises `ValueError` for `draws` of a batch; warns as `condition`."
         if draws and self.values.ndim > 1: raise ValueError(f"draws: the values have {len(self.values)} rows already, one draw each; got {draws}")
         known = self.known
         prior = colour(known.eigenvalues, known.M, known.n, rng, draws or (len(self.values) if self.values.ndim > 1 else None))
@@ -354,12 +378,19 @@ class Conditioned:
         return prior + self.carried(weights)
 
 # %% ../nbs/03_simulation.ipynb #03-025l
-def warn_unless(residual, tolerance):
+def warn_unless(
+    residual,  # relative, reached
+    tolerance, # asked for
+):
     "Warn if a solution is not as good as was asked for."
     if residual > tolerance:
         warnings.warn(f"condition: relative residual {residual:.1e}, asked for {tolerance:.1e}: the kernel leaves the known samples (nearly) dependent", RuntimeWarning, stacklevel=3)
 
-def known_samples(observed, n, rate) -> np.ndarray: # whole numbers, shape (m,)
+def known_samples(
+    observed,    # which samples are known, as in `condition`
+    n,           # number of samples in all
+    rate,        # samples per second in Hz
+) -> np.ndarray: # whole numbers, shape (m,)
     "Indices, a mask, or times in s on the grid, as indices; raises `ValueError` for what is out of range, off the grid or given twice."
     observed = np.asarray(observed)
     if observed.dtype == bool:
@@ -386,7 +417,8 @@ def condition(
     noise=0.,        # variance of white measurement noise
     tolerance=1e-10, # relative residual of the solution
 ) -> Conditioned:
-    "The process given some of its samples: O(n log n) per iteration, O(n) memory; warns with the residual if the tolerance is not reached."
+    """The process given some of its samples: O(n log n) per iteration, O(n) memory; warns with the residual if the tolerance is not reached.
+    Raises `ValueError` for values that are not finite or not one for each known sample, a negative noise, and what `known_samples` refuses."""
     observed, values = known_samples(observed, n, rate), np.asarray(values, dtype=float)
     if values.shape[-1:] != observed.shape or values.ndim > 2: raise ValueError(f"values: {len(observed)} are needed, one for each known sample, got shape {values.shape}")
     if not np.isfinite(values).all(): raise ValueError(f"values: {np.sum(~np.isfinite(values))} are not finite")
@@ -440,8 +472,12 @@ def variance_bounds(self: Conditioned,
 
 # %% ../nbs/03_simulation.ipynb #03-025mdb
 @patch
-def variance(self: Conditioned, tolerance=1e-6, widest=2048, progress=True) -> np.ndarray: # shape (n,)
-    "Pointwise variances (upper of `variance_bounds`, same arguments); warns with the largest gap where the bounds do not meet."
+def variance(self: Conditioned,
+    tolerance=1e-6, # of the variance, relative to k(0)
+    widest=2048,    # longest window, in samples
+    progress=True,  # show a bar?
+) -> np.ndarray:    # shape (n,)
+    "Pointwise variances (upper of `variance_bounds`); warns with the largest gap where the bounds do not meet."
     lower, upper = self.variance_bounds(tolerance, widest, progress)
     gap = np.max(upper - lower)/(self.known.eigenvalues.mean() or 1.)
     if gap > tolerance: warnings.warn(f"variance: known to {gap:.1e} of k(0) only, asked for {tolerance:.1e}: a longer window is needed", RuntimeWarning, stacklevel=2)

@@ -34,7 +34,8 @@ def periodogram(
     rate=None,   # samples per second in Hz, for bare samples
     taper=None,  # weights of shape (n,) with unit sum of squares, e.g. `sine_taper(n)`; None for no taper
 ) -> tuple:      # (frequencies in Hz, ordinates in power per Hz), each of shape (ceil(n/2) - 1,)
-    "Two-sided periodogram at the Fourier frequencies strictly between 0 and half the rate (Percival & Walden 1993, ch. 6)."
+    """Two-sided periodogram at the Fourier frequencies strictly between 0 and half the rate (Percival & Walden 1993, ch. 6).
+    Raises `ValueError` for fewer than 3 samples, and a taper of another length."""
     x, rate = samples_and_rate(x, rate)
     n = len(x)
     if n < 3: raise ValueError(f"periodogram: needs at least 3 samples, got {n}")
@@ -49,7 +50,7 @@ def spectrum(
     u=1,               # duration of the n samples in seconds
     return_freq=True,  # return the frequencies too?
 ):  # (frequencies in Hz, ordinates in power per Hz), each of shape (n//2,); the ordinates alone if not `return_freq`
-    "The seed's periodogram: frequencies j/u for 0 < j <= n/2, half the rate included where n is even."
+    "The seed's periodogram: frequencies j/u for 0 < j <= n/2, half the rate included where n is even. Raises `ValueError` for n < 2 or u <= 0."
     x = np.asarray(x, dtype=float)
     if x.ndim != 1 or len(x) < 2: raise ValueError(f"spectrum: needs at least 2 samples in one dimension, got shape {x.shape}")
     if not u > 0: raise ValueError(f"u: a positive duration in seconds is needed, got {u}")
@@ -105,7 +106,7 @@ def sine_taper(
     n,            # number of samples
     order=1,      # 1, 2, ...: number of arches; tapers of different order are orthogonal
 ) -> np.ndarray:  # shape (n,), unit sum of squares
-    "Sine taper (Riedel & Sidorenko 1995, eq. 3): the price of a wider peak buys sidelobes that fall off fast."
+    "Sine taper (Riedel & Sidorenko 1995, eq. 3): the price of a wider peak buys sidelobes that fall off fast. Raises `ValueError` for orders not from 1 to n."
     if not 1 <= order <= n: raise ValueError(f"order: a number from 1 to n={n} is needed, got {order}")
     return np.sqrt(2/(n + 1))*np.sin(np.pi*order*np.arange(1, n + 1)/(n + 1))
 

@@ -27,7 +27,8 @@ PAST = 256       # samples of what came before, from which the next segment goes
 
 @dataclass(frozen=True, eq=False)
 class SpeechModel:
-    "A Gaussian process fitted to one recording: x = envelope x carrier, the carrier stationary within each segment."
+    """A Gaussian process fitted to one recording: x = envelope x carrier, the carrier stationary within each segment.
+    Raises `ValueError` for parts that do not fit together."""
     envelope: Envelope          # amplitude over time, in the units of the recording
     segmentation: Segmentation  # where the carrier's covariance changes
     mixtures: tuple             # one `SpectralMixture` for each segment
@@ -63,13 +64,19 @@ def components(self: SpeechModel) -> np.ndarray: # shape (segments,)
     return np.array([len(m.variances) for m in self.mixtures])
 
 # %% ../nbs/09_synthesis.ipynb #09-009
-def fit_segment(x, rate, **options) -> SpectralMixture:
+def fit_segment(
+    x,         # samples of one segment of the carrier, shape (n,)
+    rate,      # samples per second in Hz
+    **options, # passed to `fit_mixture`
+) -> SpectralMixture:
     "`fit_mixture`, with variance zero as the answer for a stretch in which nothing varies or that is too short to vary."
     if len(x) < 3 or x.std() <= 1e-12*np.abs(x).max(): return SpectralMixture([], [], [], 0., rate)
     return fit_mixture(x, rate, **options)
 
-def refuse_long(recording): # `Recording`; raises `AudioError` beyond 60 s or 12,000,000 samples
-    "Refuse what is too long to be fitted at once."
+def refuse_long(
+    recording, # `Recording`
+):
+    "Refuse what is too long to be fitted at once: raises `AudioError` beyond 60 s or 12,000,000 samples."
     if recording.duration > LONGEST: raise AudioError(f"the recording lasts {recording.duration:.1f} s; at most {LONGEST:g} s can be fitted at once")
     if recording.n > LARGEST: raise AudioError(f"the recording has {recording.n} samples; at most {LARGEST} can be fitted at once")
 
@@ -144,7 +151,7 @@ def sample(self: SpeechModel,
     rng: np.random.Generator, # source of the white noise
     n=1,                      # how many draws
 ) -> list:                    # n values of `Recording`, of the original's length, rate and loudness
-    "Draw new recordings from the model."
+    "Draw new recordings from the model; raises `ValueError` for less than 1."
     if n < 1: raise ValueError(f"sample: at least 1 draw is needed, got {n}")
     amplitude = self.envelope.values
     with blas().limit(limits=1, user_api="blas"): carriers = self.sample_carriers(rng, n)
@@ -175,9 +182,9 @@ MODEL_ARRAYS = {f"envelope_{name}" for name in ENVELOPE_FIELDS} | {
     "schema", "boundaries", "components", "variances", "lengthscales", "frequencies", "noise"}
 
 def read_arrays(
-    path,
+    path,                         # of the file to read
     kinds={SCHEMA: MODEL_ARRAYS}, # {schema: names of its arrays} of each kind that is accepted
-) -> dict: # name to array
+) -> dict:                        # name to array
     "Arrays of a model file; raises `ModelError` for anything that is not one, `OSError` if it cannot be read."
     if os.path.isdir(path): raise IsADirectoryError(f"{path}: a directory; a model file is needed")
     with open(path, "rb") as file:
@@ -219,7 +226,7 @@ def load(cls: SpeechModel,
 
 # %% ../nbs/09_synthesis.ipynb #09-032
 def log_spectral_distance(
-    original: Recording,
+    original: Recording, # what the draws should sound like
     draws,               # list of `Recording` of the same length and rate; their power is averaged
     range_db=40.,        # frames this far below the loudest are left out
 ) -> tuple:              # (times in s, distances in dB), both of shape (frames,): the frames that are loud enough

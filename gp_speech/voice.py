@@ -27,7 +27,8 @@ KNOTS = np.array([0., 1750., 3500., 5750., 8000.])# Hz: where the aperiodicity i
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    "Speech as a process that moves with its pitch; row j of each array is for the time j x hop / rate. Values are rounded to single precision."
+    """Speech as a process that moves with its pitch; row j of each array is for the time j x hop / rate. Values are rounded to single precision.
+    Raises `ValueError` for what is of another shape or out of range."""
     f0: np.ndarray           # pitch in Hz, shape (frames,), positive in unvoiced frames too
     voicing: np.ndarray      # share of the frame that is voiced, 0 to 1, shape (frames,)
     cepstra: np.ndarray      # mel-cepstra of the log density, shape (frames, cepstra)
@@ -74,7 +75,9 @@ def points(self: Voice) -> int:
     "Around the frequency circle, on which densities are computed: a power of two, fit for three periods of 60 Hz."
     return circle(self.rate)
 
-def circle(rate) -> int: # rate in Hz
+def circle(
+    rate,  # samples per second in Hz
+) -> int:  # points
     "Length of the FFT for a rate: a power of two that holds three periods of 60 Hz."
     return 2**int(np.ceil(np.log2(max(3*rate/60, 8))))
 
@@ -140,7 +143,7 @@ def pitch_periodogram(
 def at_bins(
     values, # shape (frames, bins)
     bins,   # shape (frames, any), not beyond the last
-):          # shape (frames, any)
+) -> np.ndarray: # shape (frames, any)
     "Values between bins, by straight lines."
     left = np.minimum(bins.astype(int), values.shape[1] - 2)
     lower = np.take_along_axis(values, left, 1)
@@ -250,10 +253,12 @@ VOICED = .1 # probability from which on a frame is taken for voiced
 def fit(cls: Voice,
     recording: Recording, # at most 60 s
     pitch=None,           # `Pitch` of the recording; None: found by `fit_pitch`. Either is then followed within three periods
-    low=60., high=500.,   # range of the pitch in Hz, if it is to be found
+    low=60.,              # lowest pitch in Hz, if it is to be found
+    high=500.,            # highest pitch in Hz, if it is to be found
     cepstra=CEPSTRA,      # how many mel-cepstra a frame gets
 ) -> Voice:
-    "Analyse a recording; raises `AudioError` for one longer than 60 s or 12,000,000 samples, and rates that do not serve. Silence, noise and music are voices too."
+    """Analyse a recording; silence, noise and music are voices too. Raises `AudioError` for one longer than 60 s or 12,000,000 samples,
+    and rates that do not serve; `ValueError` for a pitch below 10 Hz, or from a quarter of the rate on."""
     refuse_long(recording)
     rate = recording.rate
     if rate > FASTEST: raise AudioError(f"the rate is {rate:g} Hz; at most {FASTEST:g} Hz can be fitted")
@@ -329,7 +334,10 @@ def sum_harmonics(
         x[block] = this + (following - this)*later
     return x.ravel()
 
-def sum_harmonics_dense(amplitudes, phase) -> np.ndarray: # shape (hop x (frames - 1),)
+def sum_harmonics_dense(
+    amplitudes, # shape (frames, harmonics), complex
+    phase,      # radians, shape (hop x (frames - 1),)
+) -> np.ndarray: # shape (hop x (frames - 1),)
     "The same, harmonic by harmonic and sample by sample: the twin of `sum_harmonics`."
     frame = np.arange(len(phase))/(len(phase)//(len(amplitudes) - 1))
     between = [np.interp(frame, np.arange(len(amplitudes)), a.real) + 1j*np.interp(frame, np.arange(len(amplitudes)), a.imag) for a in amplitudes.T]
@@ -359,7 +367,10 @@ def sum_noise(
         x[block] = this + (following - this)*later
     return x.ravel()
 
-def sum_noise_dense(filters, white) -> np.ndarray: # shape (hop x (frames - 1),)
+def sum_noise_dense(
+    filters, # shape (frames, points)
+    white,   # shape (hop x (frames - 1) + points - 1,)
+) -> np.ndarray: # shape (hop x (frames - 1),)
     "The same, one convolution of everything for each frame: the twin of `sum_noise`."
     n = len(white) - filters.shape[1] + 1
     frame = np.arange(n)/(n//(len(filters) - 1))
@@ -377,7 +388,7 @@ def draw_gains(
     rng: np.random.Generator, # source of the gains
     lengthscale=1.,  # of the gains, in s
 ) -> np.ndarray:     # shape (frames, harmonics), or (frames, 1) where all harmonics have the same; complex
-    "Gains of the harmonics under a prior."
+    "Gains of the harmonics under a prior; raises `ValueError` for an unknown one."
     if prior not in PRIORS: raise ValueError(f"prior: {prior!r} is not one of {', '.join(PRIORS)}")
     if prior == "mean" or not harmonics: return np.ones((frames, 1), dtype=complex)
     count = 1 if prior == "rank-one" else harmonics
@@ -385,7 +396,10 @@ def draw_gains(
     z = (parts[:count] + 1j*parts[count:]).T
     return z/smooth_magnitude(z, step) if prior == "demodulated" else z
 
-def smooth_magnitude(z, step) -> np.ndarray: # shape of z
+def smooth_magnitude(
+    z,           # gains, shape (frames, harmonics), complex
+    step,        # s from frame to frame
+) -> np.ndarray: # shape of z, real
     "Magnitude of gains, in a Hann window of 20 ms (the ends are held)."
     reach = max(0, round(SMOOTHING/step/2))
     window = np.hanning(2*reach + 3)[1:-1]
@@ -400,7 +414,7 @@ def sample(self: Voice,
     prior="demodulated",      # of the gains: one of `PRIORS`
     lengthscale=1.,           # of the gains, in s
 ) -> list:                    # n values of `Recording`
-    "Draw new recordings of this voice."
+    "Draw new recordings of this voice; raises `ValueError` for less than 1, an unknown prior, or a lengthscale that is not positive."
     if n < 1: raise ValueError(f"sample: at least 1 draw is needed, got {n}")
     if not lengthscale > 0: raise ValueError(f"lengthscale: must be positive, got {lengthscale:g} s")
     amplitudes, phase, filters = self.harmonics(), self.phase(), self.noise_filters()
@@ -413,8 +427,12 @@ def sample(self: Voice,
     return drawn
 
 @patch
-def draw(self: Voice, rng: np.random.Generator, prior="demodulated", lengthscale=1.) -> Recording:
-    "Draw one recording; arguments as `sample`."
+def draw(self: Voice,
+    rng: np.random.Generator, # source of gains and noise
+    prior="demodulated",      # of the gains: one of `PRIORS`
+    lengthscale=1.,           # of the gains, in s
+) -> Recording:
+    "Draw one recording, as `sample` does."
     return self.sample(rng, 1, prior, lengthscale)[0]
 
 # %% ../nbs/11_voice.ipynb #11-040
@@ -453,7 +471,7 @@ def pitch(self: Voice,
 def formants(self: Voice,
     ratio, # by which resonances move up (above 1: a shorter throat) or down
 ) -> Voice:
-    "The same voice with all resonances at `ratio` times their frequency; the pitch stays."
+    "The same voice with all resonances at `ratio` times their frequency; the pitch stays. Raises `ValueError` for a ratio below 0.25 or above 4."
     if not .25 <= ratio <= 4: raise ValueError(f"formants: a ratio from 0.25 to 4 is needed, got {ratio:g}")
     return replace(self, cepstra=self.log_density(ratio)@mel_basis(self.rate, self.points, self.cepstra.shape[1])[1].T)
 
@@ -493,7 +511,8 @@ def stretch(self: Voice,
 
 # %% ../nbs/11_voice.ipynb #11-055
 def align(
-    one, other, # features, shapes (frames, d) and (other frames, d)
+    one,   # features, shape (frames, d)
+    other, # of the same kind, shape (other frames, d)
 ) -> np.ndarray: # shape (steps, 2): pairs of frames, from (0, 0) to the last of both, each step 1 in one or both
     "Dynamic time warping: the path of least summed distance (Sakoe & Chiba 1978)."
     square = (one**2).sum(1)[:, None] + (other**2).sum(1) - 2*one@other.T
@@ -514,7 +533,7 @@ def morph(self: Voice,
     other: Voice, # of the same rate and number of mel-cepstra; both should say the same words
     t=.5,         # 0: this voice, 1: the other
 ) -> Voice:
-    "A voice between two, also in its timing; raises `ValueError` if their rates or numbers of mel-cepstra differ."
+    "A voice between two, also in its timing; raises `ValueError` if their rates or numbers of mel-cepstra differ, or t is not from 0 to 1."
     if not 0 <= t <= 1: raise ValueError(f"morph: t from 0 to 1 is needed, got {t:g}")
     if other.rate != self.rate: raise ValueError(f"morph: both voices need the same rate, got {self.rate:g} and {other.rate:g} Hz")
     if other.cepstra.shape[1] != self.cepstra.shape[1]: raise ValueError(f"morph: as many mel-cepstra are needed, got {self.cepstra.shape[1]} and {other.cepstra.shape[1]}")
@@ -542,7 +561,7 @@ def from_matrix(cls: Voice,
     rate,   # samples per second in Hz
     n,      # samples
 ) -> Voice:
-    "The voice with this matrix."
+    "The voice with this matrix; raises `ValueError` for one that is not of this shape, or holds what no voice can."
     matrix = np.asarray(matrix, dtype=float)
     if matrix.ndim != 2 or matrix.shape[1] < 3 + len(KNOTS): raise ValueError(f"matrix: rows of at least {3 + len(KNOTS)} numbers are needed, got shape {matrix.shape}")
     return cls(matrix[:, 0], matrix[:, 1], matrix[:, 2:-len(KNOTS)], matrix[:, -len(KNOTS):], rate, n)

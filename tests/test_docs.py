@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 import nbformat
 import pytest
 
+from gp_speech._modidx import d as index
+
 root = Path(__file__).resolve().parent.parent
 notebooks = {"index": root / "nbs" / "index.ipynb", **{path.stem.split("_", 1)[1]: path for path in sorted(root.glob("nbs/[0-9]*.ipynb"))}}
 
@@ -93,6 +95,20 @@ def test_a_page_for_each_notebook(folder):
 def test_names_in_prose_lead_to_their_definitions(folder):
     assert "kernels.html#spectralmixture" in Found(folder / "mixture.html").links
     assert "audio.html#recording" in Found(folder / "synthesis.html").links
+
+
+def test_every_public_name_is_explained_somewhere(folder):
+    pages = {path.name: Found(path).ids for path in folder.glob("*.html")}
+    public = {name: where for names in index["syms"].values() for name, (where, _) in names.items() if not any(part.startswith("_") for part in name.split(".")[2:])}
+    assert [name for name, where in public.items() if where.split("#")[1] not in pages[where.split("#")[0]]] == []
+    assert len(public) > 250
+
+
+@pytest.mark.parametrize("page, comment", [
+    ("pitch", "s, increasing, shape (m,)"), ("pitch", "unvoiced to any one pitch"), ("simulation", "which samples are known: whole numbers, shape (m,)"),
+    ("kernels", "power per Hz, in the shape of w")], ids=["dataclass", "NamedTuple", "class", "method"])
+def test_a_class_is_explained_in_a_table(folder, page, comment):
+    assert f"<td>{comment}</td>" in (folder / f"{page}.html").read_text(encoding="utf-8")
 
 
 # -- each page, in the browser

@@ -8,6 +8,8 @@ import nbformat
 import pytest
 
 import gp_speech
+from gp_speech._modidx import d as index
+from gp_speech._show import described, table
 
 root = Path(__file__).resolve().parent.parent
 parser = ConfigParser(delimiters=["="], interpolation=None)
@@ -54,6 +56,30 @@ def test_the_recording_ships_with_its_licence():
     data = Path(gp_speech.__file__).parent / "data"
     assert (data / "arctic_a0007.wav").stat().st_size == 128044
     assert "Carnegie Mellon University" in (data / "arctic_a0007.COPYING").read_text()
+
+
+public = [name for names in index["syms"].values() for name in names if not any(part.startswith("_") for part in name.split(".")[2:])]
+
+
+@pytest.mark.parametrize("name", public)
+def test_every_parameter_is_explained(name):
+    "The website shows what is said of each; the fields of classes of errors are Python's."
+    package, module, *path = name.split(".")
+    symbol = import_module(f"{package}.{module}")
+    for part in path: symbol = getattr(symbol, part)
+    assert (symbol.__doc__ or "").strip(), "a docstring is needed"
+    if isinstance(symbol, type) and issubclass(symbol, Exception): return
+    bare = [field for field, value in described(symbol).items() if field != "return" and not (value["docment"] or "").strip()]
+    assert not bare, f"a comment on the line of {', '.join(bare)} is needed"
+
+
+def test_the_table_shows_what_docments_passes_over():
+    from gp_speech.kernels import profile
+    from gp_speech.pitch import Costs
+    from gp_speech.voice import Voice
+    assert table(Costs).splitlines()[2:4] == ["| `move` | `float` | times the number of candidates between |", "| `stay` | `float` | voiced to voiced |"]
+    assert table(Voice.matrix).splitlines()[2:] == ["| **returns** | `ndarray` | shape (frames, 2 + cepstra + 5) |"]
+    assert table(profile).splitlines()[2:] == ['| `family` | `str` | one of `FAMILIES` but "white" |', "| **returns** |  | SymPy expression in r and l, 1 at r = 0 |"]
 
 
 @pytest.mark.parametrize("path", sorted(root.glob("nbs/*.ipynb")), ids=lambda path: path.stem)
