@@ -151,7 +151,7 @@ def growth(results, path):
         for ax in column: ax.grid(alpha=.3)
         column[0].legend(fontsize=7)
     fig.supxlabel("hollow: approximate; dashed: a kernel of its own;\ncross: ended there, out of time (above) or of memory (below)", fontsize=8)
-    with replacing(path) as temporary: fig.savefig(temporary, dpi=110)
+    with replacing(path) as temporary: fig.savefig(temporary, dpi=160)
     plt.close(fig)
 
 
@@ -176,5 +176,5 @@ def fits_figure(results, path):
     axes[0, 0].set_ylabel("held-out log-likelihood\n(nats per sample)")
     handles = {label: handle for ax in axes[0] for handle, label in zip(*ax.get_legend_handles_labels())}
     fig.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, fontsize=8)
-    with replacing(path) as temporary: fig.savefig(temporary, dpi=110)
+    with replacing(path) as temporary: fig.savefig(temporary, dpi=160)
     plt.close(fig)
