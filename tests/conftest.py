@@ -1,4 +1,4 @@
-import os, shutil, tempfile, traceback
+import os, shutil, sys, tempfile, traceback
 from pathlib import Path
 
 import pytest
@@ -38,3 +38,28 @@ def ordinary():
     yield folder, call
     folder.chmod(0o755)
     shutil.rmtree(folder)
+
+
+FLAGS = ("--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update "
+         "--disable-sync --autoplay-policy=no-user-gesture-required").split()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium (Playwright's `Browser`): the machine's own, else the one that `playwright install chromium` brings.
+    Where there is neither, the tests that want it are skipped with the reason; under CI they fail."""
+    def lacking(reason):
+        if os.environ.get("CI", "").lower() in ("", "0", "false"): pytest.skip(reason)
+        pytest.fail(reason)
+
+    try: from playwright.sync_api import Error, sync_playwright
+    except ImportError: lacking("Playwright is not installed: pip install playwright")
+    names = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
+    own = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        try: browser = playwright.chromium.launch(executable_path=own, args=FLAGS)
+        except Error as error:
+            where = own or f"none of {', '.join(names)} is on the path, and Playwright has none of its own ({sys.executable} -m playwright install chromium)"
+            lacking(f"no browser could be started: {where}: {error.message.splitlines()[0]}")
+        yield browser
+        browser.close()
