@@ -271,6 +271,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                  'gp_speech/playground.py'),
                                       'gp_speech.playground.Playground.players': ( 'playground.html#playground.players',
                                                                                    'gp_speech/playground.py'),
+                                      'gp_speech.playground.Playground.quietly': ( 'playground.html#playground.quietly',
+                                                                                   'gp_speech/playground.py'),
                                       'gp_speech.playground.Playground.refresh': ( 'playground.html#playground.refresh',
                                                                                    'gp_speech/playground.py'),
                                       'gp_speech.playground.Playground.segment': ( 'playground.html#playground.segment',

@@ -203,6 +203,7 @@ def plot_density(
     ax.set(xlabel="frequency (kHz)", ylabel="power per Hz (dB)", xlim=(0, grid[-1]/1000), ylim=(high - DEEP, high))
     ax.legend(loc="lower center", bbox_to_anchor=(.5, 1), ncols=5, borderaxespad=.2, columnspacing=1.2, handlelength=1.5)
 
+# %% ../nbs/14_playground.ipynb #14-022
 def plot_sounds(
     session: Session,
     axes, # two Matplotlib axes
@@ -215,7 +216,7 @@ def plot_sounds(
     for ax in axes: ax.set_ylim(-peak, peak)
     axes[-1].set_xlabel("time (s)")
 
-# %% ../nbs/14_playground.ipynb #14-027
+# %% ../nbs/14_playground.ipynb #14-028
 INK = "#010203" # stands for the colour of the text around a picture
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "gp_speech", "font.size": 8, "axes.facecolor": "none",
          "figure.facecolor": "none", "savefig.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False,
@@ -233,7 +234,7 @@ def picture(
     file = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.8, height))
-        figure.subplots_adjust(left=.115, right=.985, bottom=.42/height, top=1 - .06/height, hspace=.12)
+        figure.subplots_adjust(left=.13, right=.985, bottom=.42/height, top=1 - .06/height, hspace=.12)
         axes = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
         plot(axes if rows > 1 else axes[0])
         lines = "".join(legend(ax) for ax in axes)
@@ -244,6 +245,7 @@ def picture(
     svg = f'<svg viewBox="{size}" role="img" aria-label="{html.escape(words)}" xmlns:xlink="http://www.w3.org/1999/xlink">{svg[svg.index(">", svg.index("<svg")) + 1:]}'
     return lines + svg.replace(INK, "currentColor")
 
+# %% ../nbs/14_playground.ipynb #14-029
 def legend(ax) -> str: # HTML
     "What stands for what, taken from the axes and put into the page, where it can be read at any width."
     from matplotlib.colors import to_hex
@@ -254,7 +256,7 @@ def legend(ax) -> str: # HTML
     entries = (f'<span><span style="color: {colour(h)}" aria-hidden="true">{sign(h)}</span> {html.escape(label)}</span>' for h, label in zip(handles, labels))
     return f'<div class="gp-legend">{"".join(entries)}</div>' if handles else ""
 
-# %% ../nbs/14_playground.ipynb #14-030
+# %% ../nbs/14_playground.ipynb #14-032
 def for_listening(
     recording: Recording,
 ) -> tuple: # (WAV file of 16 bits as bytes, dB by which it was turned down to fit into full scale)
@@ -272,6 +274,7 @@ def data_uri(data, kind): # data: bytes; kind: such as "audio/wav"
     "Bytes as an address."
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
+# %% ../nbs/14_playground.ipynb #14-033
 def player(
     title,                # its heading
     recording: Recording,
@@ -284,7 +287,7 @@ def player(
     return (f'<div class="gp-player"><b>{html.escape(title)}</b> {recording.duration:.2f} s at {recording.rate:g} Hz<audio controls preload="auto" src="{address}" aria-label="{html.escape(title)}"></audio>'
             f'<a download="{name}.wav" href="{address}">Download WAV</a>{more}{note}</div>')
 
-# %% ../nbs/14_playground.ipynb #14-033
+# %% ../nbs/14_playground.ipynb #14-036
 LARGEST_UPLOAD = 2**26 # bytes
 RATE = 16000.          # Hz, the highest rate in the playground
 
@@ -306,7 +309,7 @@ def alert(error) -> str: # HTML
     "An error as a box in the page."
     return f'<div class="gp-alert" role="alert">{html.escape(str(error) or type(error).__name__)}</div>'
 
-# %% ../nbs/14_playground.ipynb #14-036
+# %% ../nbs/14_playground.ipynb #14-039
 def loudest(
     recording: Recording,
     length, # of the window, s
@@ -320,7 +323,7 @@ def hundredths(seconds) -> float:
     "Rounded down to the steps of the sliders: hundredths of a second (what is shorter than one stays)."
     return float(np.round(np.floor(100*seconds + 1e-6)/100, 2)) if seconds >= .01 else float(seconds)
 
-# %% ../nbs/14_playground.ipynb #14-039
+# %% ../nbs/14_playground.ipynb #14-042
 import ipywidgets
 
 LONGEST_PASSAGE = .8                                     # s: with more, a fit would not answer within half a second
@@ -342,7 +345,7 @@ def make_sliders() -> dict: # of widgets
         semitones=made(W.FloatSlider, "Pitch (semitones)", min=-12, max=12, step=.5, value=0, readout_format="+.1f"),
         moment=made(W.FloatSlider, "Segment at (s)", step=.01, readout_format=".2f"))
 
-# %% ../nbs/14_playground.ipynb #14-040
+# %% ../nbs/14_playground.ipynb #14-043
 CSS = """<style>
 .gp-playground { container-type: inline-size; max-width: 1240px; margin: 0 auto; overflow: visible; }
 .gp-playground .widget-html, .gp-playground .widget-html-content { height: auto; line-height: 1.45; overflow: visible; }
@@ -350,8 +353,8 @@ CSS = """<style>
 .gp-columns > .gp-controls { flex: 1 1 330px; min-width: 0; overflow: visible; } .gp-columns > .gp-views { flex: 2 1 520px; min-width: 0; overflow: visible; }
 .gp-card { border: 1px solid color-mix(in srgb, currentColor 22%, transparent); border-radius: 8px; padding: 10px 14px; margin: 0 0 12px; overflow: visible; }
 .gp-card h3 { margin: 0 0 4px; font-size: 1.02rem; font-weight: 600; } .gp-card svg { display: block; width: 100%; height: auto; overflow: visible; }
-.gp-legend { display: flex; flex-wrap: wrap; gap: 0 1.3em; font-size: .86rem; margin: 0 0 4px; } @container (max-width: 560px) { .gp-card svg text { font-size: 11px !important; } }
-@container (min-width: 900px) { .gp-columns > .gp-controls { position: sticky; top: 8px; } }
+.gp-legend { display: flex; flex-wrap: wrap; gap: 0 1.3em; font-size: .86rem; margin: 0 0 4px; } @container (max-width: 560px) { .gp-card svg text { font-size: 10.5px !important; } }
+@container (min-width: 900px) { .gp-columns > .gp-controls { position: sticky; top: 0; } }
 .gp-card p { margin: 2px 0; opacity: .8; font-size: .86rem; line-height: 1.4; } .gp-players > .widget-html-content, .gp-whole > .widget-html-content { display: flex; flex-wrap: wrap; gap: 14px; }
 .gp-player { flex: 1 1 230px; min-width: 0; font-size: .9rem; } .gp-player audio { display: block; width: 100%; height: 40px; margin: 6px 0; } .gp-player a { margin-right: 1em; color: #1c7ed6; }
 .gp-alert { border-left: 4px solid #e03131; background: color-mix(in srgb, #e03131 13%, transparent); padding: 8px 12px; border-radius: 4px; overflow-wrap: anywhere; }
@@ -367,7 +370,7 @@ def card(title, words, *widgets): # `ipywidgets.VBox`
     box.add_class("gp-card")
     return box
 
-# %% ../nbs/14_playground.ipynb #14-041
+# %% ../nbs/14_playground.ipynb #14-044
 class Playground:
     "Sliders, pictures and players for the model of a recording; shown when it is the last value of a cell."
     def __init__(self,
@@ -383,12 +386,12 @@ class Playground:
         self.all = W.Button(description="Draw the whole recording")
         self.bar = W.IntProgress(description="fits", layout={"width": "auto", "display": "none"})
         self.areas = {name: W.HTML() for name in ("about", "refused", "failed", "status", "envelope", "density", "sounds", "players", "whole")}
-        for name in ("status", "players", "whole"): self.areas[name].add_class(f"gp-{name}")
+        for name, area in self.areas.items(): area.add_class(f"gp-{name}")
         self.box = self.arranged()
         for name, recording in (recordings or {}).items(): self.offer(name, recording)
         self.source.options = list(self.choices)
         for slider in self.sliders.values(): slider.observe(lambda change: self.refresh(), "value")
-        self.source.observe(lambda change: self.choose(change.new), "value")
+        self.source.observe(lambda change: self.quiet or self.choose(change.new), "value")
         self.upload.observe(lambda change: self.take(change.new), "value")
         for button, act in ((self.again, self.draw_again), (self.reset, self.undo), (self.all, self.draw_whole)): button.on_click(lambda _, act=act: act())
         first = next(iter(recordings)) if recordings else "example: superlative"
@@ -399,7 +402,7 @@ class Playground:
         from IPython.display import display
         display(self.box)
 
-# %% ../nbs/14_playground.ipynb #14-042
+# %% ../nbs/14_playground.ipynb #14-045
 @patch
 def arranged(self: Playground): # `ipywidgets.VBox`
     "All widgets in their places: controls on the left, pictures and players on the right, one column on a narrow screen."
@@ -421,7 +424,15 @@ def arranged(self: Playground): # `ipywidgets.VBox`
     box.add_class("gp-playground")
     return box
 
-# %% ../nbs/14_playground.ipynb #14-044
+# %% ../nbs/14_playground.ipynb #14-047
+@patch
+@contextmanager
+def quietly(self: Playground):
+    "Let sliders be set without an answer."
+    self.quiet = True
+    try: yield
+    finally: self.quiet = False
+
 def limit(slider, low, high, value):
     "Give a slider a new range and value, in an order in which the range is never empty."
     low, high, value = (np.round(x, 9).tolist() for x in (low, high, value)) # no 0.7899999999999996, which a page would send back as 0.79
@@ -436,20 +447,22 @@ def offer(self: Playground, name, recording):
     length = min(LONGEST_PASSAGE, hundredths(recording.duration))
     self.choices[name] = recording, loudest(recording, length), length
 
+# %% ../nbs/14_playground.ipynb #14-048
 @patch
 def choose(self: Playground, name):
     "Show one of the recordings."
     original, start, length = self.choices[name]
     recording = original.resample(min(original.rate, RATE))
-    self.quiet, s = True, self.sliders
     if self.shown.get("recording") is not original: self.session, self.whole = Session(recording), None
-    limit(s["length"], min(.05, length), min(LONGEST_PASSAGE, hundredths(recording.duration)), length)
-    limit(s["start"], 0., hundredths(recording.duration), start)
-    limit(s["chosen"], 0, int(recording.rate/2), (0, min(1000, int(recording.rate/2))))
-    s["timescale"].options = [(str(t), t/1000) for t in TIMESCALES if t/1000*recording.rate >= 20] or [(f"{20000/recording.rate:.3g}", 20/recording.rate)]
-    s["timescale"].value = min((t for _, t in s["timescale"].options), key=lambda t: abs(t - .025))
+    s, half = self.sliders, int(recording.rate/2)
+    with self.quietly():
+        limit(s["length"], min(.05, length), min(LONGEST_PASSAGE, hundredths(recording.duration)), length)
+        limit(s["start"], 0., hundredths(recording.duration), start)
+        limit(s["chosen"], 0, half, (0, min(1000, half)))
+        s["timescale"].options = [(str(t), t/1000) for t in TIMESCALES if t/1000*recording.rate >= 20] or [(f"{20000/recording.rate:.3g}", 20/recording.rate)]
+        s["timescale"].value = min((t for _, t in s["timescale"].options), key=lambda t: abs(t - .025))
     about = f"The recording lasts {original.duration:.2f} s, at {original.rate:g} Hz" + (f"; resampled to {RATE:g} Hz here" if recording is not original else "")
-    self.areas["about"].value, self.areas["refused"].value, self.quiet = f"<p>{about}.</p>", "", False
+    self.areas["about"].value, self.areas["refused"].value = f"<p>{about}.</p>", ""
     self.shown = {"recording": original}
     self.refresh()
 
@@ -462,11 +475,10 @@ def take(self: Playground, files):
     try: self.offer(name, read_upload(name, content))
     except (AudioError, OSError, MemoryError) as error: self.areas["refused"].value = alert(error)
     else:
-        self.quiet, self.source.options = True, list(self.choices)
-        self.source.value, self.quiet = name, False
+        with self.quietly(): self.source.options, self.source.value = list(self.choices), name
         self.choose(name)
 
-# %% ../nbs/14_playground.ipynb #14-046
+# %% ../nbs/14_playground.ipynb #14-050
 @contextmanager
 def answering(areas): # dict of HTML widgets: "status" and "failed" are written to, and what follows from a failure is emptied
     "Say that work goes on, how long it took, and what went wrong or was warned of."
@@ -490,7 +502,7 @@ def show(self: Playground, name, key, make): # make: function that returns HTML
     self.areas[name].value = make()
     self.shown[name] = key
 
-# %% ../nbs/14_playground.ipynb #14-047
+# %% ../nbs/14_playground.ipynb #14-051
 @patch
 def refresh(self: Playground):
     "Read the sliders and bring the page up to date."
@@ -506,25 +518,26 @@ def refresh(self: Playground):
         if self.whole and self.whole.key("draw")[2:] != session.key("draw")[2:]: self.areas["whole"].value = "<p>The settings have changed since it was drawn.</p>"
         self.areas["status"].value = self.summary()
 
+# %% ../nbs/14_playground.ipynb #14-052
 @patch
 def settled(self: Playground) -> dict: # for `Session.change`
     "What the sliders say; a passage that would end after the recording begins earlier."
-    s, self.quiet = self.sliders, True
+    s = self.sliders
     latest = max(0., hundredths(self.session.recording.duration - s["length"].value))
-    if s["start"].max != latest: limit(s["start"], 0., latest, min(s["start"].value, latest))
-    self.quiet = False
+    with self.quietly():
+        if s["start"].max != latest: limit(s["start"], 0., latest, min(s["start"].value, latest))
     return dict(low=s["chosen"].value[0], high=s["chosen"].value[1], **{name: s[name].value for name in ("start", "length", "timescale", "components", "lengthscales", "noise", "semitones")})
 
-# %% ../nbs/14_playground.ipynb #14-048
+# %% ../nbs/14_playground.ipynb #14-053
 @patch
 def segment(self: Playground) -> int:
     "Which segment is looked at; of a new passage, the loudest moment's."
-    session, slider, self.quiet = self.session, self.sliders["moment"], True
+    session, slider = self.session, self.sliders["moment"]
     begin, length = session.settings.start, session.settings.length
     if self.shown.get("passage") != session.key("passage"):
-        limit(slider, begin, begin + length, begin + hundredths(np.argmax(session.envelope.values)/session.recording.rate))
+        loudest_moment = begin + hundredths(np.argmax(session.envelope.values)/session.recording.rate)
+        with self.quietly(): limit(slider, begin, begin + length, loudest_moment)
         self.shown["passage"] = session.key("passage")
-    self.quiet = False
     edges = session.segmentation.times
     return int(np.clip(np.searchsorted(edges, slider.value - begin, side="right") - 1, 0, len(edges) - 2))
 
@@ -538,6 +551,7 @@ def of_segment(self: Playground, i) -> str: # HTML
     past = f"; {gone} went past half the rate, {mixture.rate/2:g} Hz, and are silent" if gone else ""
     return picture(lambda ax: plot_density(self.session, i, ax), "density over periodogram", 2.3) + f"<p>{words}{past}.</p>"
 
+# %% ../nbs/14_playground.ipynb #14-054
 @patch
 def players(self: Playground) -> str: # HTML
     "Original and draw side by side, with links to the files."
@@ -553,7 +567,7 @@ def summary(self: Playground) -> str: # HTML
     return (f"{segments} segment{'s'*(segments != 1)}, {components} component{'s'*(components != 1)}"
             + (f"; {gone} more went past half the rate, {model.rate/2:g} Hz, and are silent" if gone else "") + ". ")
 
-# %% ../nbs/14_playground.ipynb #14-050
+# %% ../nbs/14_playground.ipynb #14-056
 @patch
 def draw_again(self: Playground):
     "Draw with the next seed."
@@ -563,11 +577,11 @@ def draw_again(self: Playground):
 @patch
 def undo(self: Playground):
     "Put back what was changed by hand."
-    self.quiet, s = True, self.sliders
-    s["lengthscales"].value, s["noise"].value, s["semitones"].value = 1., 0, 0.
-    self.quiet = False
+    s = self.sliders
+    with self.quietly(): s["lengthscales"].value, s["noise"].value, s["semitones"].value = 1., 0, 0.
     self.refresh()
 
+# %% ../nbs/14_playground.ipynb #14-057
 @patch
 def draw_whole(self: Playground):
     "Fit and draw all of the recording, with the settings of the passage."
@@ -585,7 +599,7 @@ def draw_whole(self: Playground):
         finally: self.bar.layout.display = "none"
         self.areas["status"].value = self.summary()
 
-# %% ../nbs/14_playground.ipynb #14-057
+# %% ../nbs/14_playground.ipynb #14-064
 APP = """import warnings
 from IPython.display import HTML, display
 from gp_speech.playground import PAGE, Playground
@@ -612,7 +626,7 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- endblock notebook_css -%}
 """
 
-# %% ../nbs/14_playground.ipynb #14-058
+# %% ../nbs/14_playground.ipynb #14-065
 def serve(
     port=8866,    # on this machine; the next free one if it is taken
     browser=True, # open one?
