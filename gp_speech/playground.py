@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['STAGES', 'LIMITS', 'KEPT', 'KEPT_OF_OTHERS', 'GREY', 'MODEL', 'CHOSEN', 'DEEP', 'INK', 'STYLE', 'LARGEST_UPLOAD',
-           'RATE', 'LONGEST_PASSAGE', 'TIMESCALES', 'CSS', 'APP', 'DARK', 'PAGE', 'TEMPLATE', 'Settings', 'Session',
-           'alter', 'chosen', 'trace', 'plot_envelope', 'decibels', 'plot_density', 'plot_sounds', 'picture', 'legend',
-           'for_listening', 'model_file', 'data_uri', 'player', 'read_upload', 'alert', 'loudest', 'hundredths',
-           'make_sliders', 'card', 'Playground', 'limit', 'answering', 'serve']
+           'RATE', 'LONGEST_PASSAGE', 'USUAL_PASSAGE', 'TIMESCALES', 'CSS', 'APP', 'DARK', 'PAGE', 'TEMPLATE',
+           'Settings', 'Session', 'alter', 'chosen', 'trace', 'plot_envelope', 'decibels', 'plot_density',
+           'plot_sounds', 'picture', 'legend', 'for_listening', 'model_file', 'data_uri', 'player', 'read_upload',
+           'alert', 'loudest', 'hundredths', 'make_sliders', 'card', 'Playground', 'limit', 'answering', 'serve']
 
 # %% ../nbs/14_playground.ipynb #14-003
 import base64, html, io, os, re, tempfile, warnings
@@ -31,7 +31,7 @@ STAGES = { # each stage, in order, and the settings that enter there
     "change": ("lengthscales", "noise", "low", "high", "semitones"), "draw": ("seed",)}
 
 LIMITS = { # smallest and largest value of each setting
-    "start": (0, LONGEST), "length": (0, LONGEST), "timescale": (.0001, 10), "components": (0, 60), "lengthscales": (.01, 100), "noise": (-100, 100),
+    "start": (0, LONGEST), "length": (0, LONGEST), "timescale": (.0001, 10), "components": (0, 60), "lengthscales": (.01, 100), "noise": (0, 1),
     "low": (0, np.inf), "high": (0, np.inf), "semitones": (-60, 60), "seed": (0, 2**32)}
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Settings:
     timescale: float = .025   # lengthscale of the envelope, s
     components: int = 8       # most components in a segment
     lengthscales: float = 1.  # factor of all lengthscales
-    noise: float = 0.         # power of the white noise relative to the fitted one, dB
+    noise: float = 0.         # share of the power that is moved into white noise
     low: float = 0.           # components from this frequency, Hz,
     high: float = np.inf      # to this one are the chosen ones:
     semitones: float = 0.     # their frequencies go up by so much
@@ -119,21 +119,22 @@ def mixture(self: Session, i: int) -> SpectralMixture:
 def alter(
     mixture: SpectralMixture,
     lengthscales=1.,          # factor of all lengthscales
-    noise=0.,                 # dB by which the noise is raised
+    noise=0.,                 # share of the power that is moved into white noise, 0 to 1
     low=0., high=np.inf,      # Hz: components from low to high are the chosen ones
     semitones=0.,             # by which these go up
 ) -> SpectralMixture:         # of the same variance; without the components that went past half the rate
     "A mixture changed by hand."
     p = np.where(chosen(mixture, low, high), mixture.frequencies*2**(semitones/12), mixture.frequencies)
     left = p < mixture.rate/2
-    changed = SpectralMixture(mixture.variances[left], mixture.lengthscales[left]*lengthscales, p[left], mixture.noise*10**(noise/10), mixture.rate)
-    return changed.scaled(mixture.variance/changed.variance) if changed.variance > 0 else changed
+    rest = SpectralMixture(mixture.variances[left], mixture.lengthscales[left]*lengthscales, p[left], mixture.noise, mixture.rate)
+    if rest.variance > 0: rest = rest.scaled(mixture.variance/rest.variance)
+    return SpectralMixture(rest.variances*(1 - noise), rest.lengthscales, rest.frequencies, rest.noise*(1 - noise) + mixture.variance*noise, mixture.rate)
 
 def chosen(mixture, low, high) -> np.ndarray: # shape (components,), bool
     "Which components lie between two frequencies in Hz."
     return (low <= mixture.frequencies) & (mixture.frequencies <= high)
 
-# %% ../nbs/14_playground.ipynb #14-014
+# %% ../nbs/14_playground.ipynb #14-015
 @patch
 def altered(self: Session, i: int) -> SpectralMixture:
     "The mixture of segment i, changed by hand."
@@ -150,7 +151,7 @@ def draw(self: Session) -> Recording:
     "A sound drawn from it; the same seed until another one is set."
     return self.once("draw", "draw", lambda: self.model.sample(np.random.default_rng(self.settings.seed))[0])
 
-# %% ../nbs/14_playground.ipynb #14-020
+# %% ../nbs/14_playground.ipynb #14-021
 GREY, MODEL, CHOSEN = "#8a8a8a", "#e8590c", "#228be6" # of what was recorded, of the model, of the chosen components: on white and on black
 
 def trace(
@@ -177,7 +178,7 @@ def plot_envelope(
     ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(times[0], times[-1]), ylim=(0, None))
     ax.legend(loc="lower center", bbox_to_anchor=(.5, 1), ncols=3, borderaxespad=.2)
 
-# %% ../nbs/14_playground.ipynb #14-021
+# %% ../nbs/14_playground.ipynb #14-023
 DEEP = 80 # dB shown below the highest ordinate
 
 def decibels(power, least): # least: smallest power that is shown as itself
@@ -203,7 +204,7 @@ def plot_density(
     ax.set(xlabel="frequency (kHz)", ylabel="power per Hz (dB)", xlim=(0, grid[-1]/1000), ylim=(high - DEEP, high))
     ax.legend(loc="lower center", bbox_to_anchor=(.5, 1), ncols=5, borderaxespad=.2, columnspacing=1.2, handlelength=1.5)
 
-# %% ../nbs/14_playground.ipynb #14-022
+# %% ../nbs/14_playground.ipynb #14-025
 def plot_sounds(
     session: Session,
     axes, # two Matplotlib axes
@@ -216,7 +217,7 @@ def plot_sounds(
     for ax in axes: ax.set_ylim(-peak, peak)
     axes[-1].set_xlabel("time (s)")
 
-# %% ../nbs/14_playground.ipynb #14-028
+# %% ../nbs/14_playground.ipynb #14-031
 INK = "#010203" # stands for the colour of the text around a picture
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "gp_speech", "font.size": 8, "axes.facecolor": "none",
          "figure.facecolor": "none", "savefig.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False,
@@ -245,7 +246,7 @@ def picture(
     svg = f'<svg viewBox="{size}" role="img" aria-label="{html.escape(words)}" xmlns:xlink="http://www.w3.org/1999/xlink">{svg[svg.index(">", svg.index("<svg")) + 1:]}'
     return lines + svg.replace(INK, "currentColor")
 
-# %% ../nbs/14_playground.ipynb #14-029
+# %% ../nbs/14_playground.ipynb #14-033
 def legend(ax) -> str: # HTML
     "What stands for what, taken from the axes and put into the page, where it can be read at any width."
     from matplotlib.colors import to_hex
@@ -256,7 +257,7 @@ def legend(ax) -> str: # HTML
     entries = (f'<span><span style="color: {colour(h)}" aria-hidden="true">{sign(h)}</span> {html.escape(label)}</span>' for h, label in zip(handles, labels))
     return f'<div class="gp-legend">{"".join(entries)}</div>' if handles else ""
 
-# %% ../nbs/14_playground.ipynb #14-032
+# %% ../nbs/14_playground.ipynb #14-036
 def for_listening(
     recording: Recording,
 ) -> tuple: # (WAV file of 16 bits as bytes, dB by which it was turned down to fit into full scale)
@@ -274,7 +275,7 @@ def data_uri(data, kind): # data: bytes; kind: such as "audio/wav"
     "Bytes as an address."
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
-# %% ../nbs/14_playground.ipynb #14-033
+# %% ../nbs/14_playground.ipynb #14-038
 def player(
     title,                # its heading
     recording: Recording,
@@ -287,7 +288,7 @@ def player(
     return (f'<div class="gp-player"><b>{html.escape(title)}</b> {recording.duration:.2f} s at {recording.rate:g} Hz<audio controls preload="auto" src="{address}" aria-label="{html.escape(title)}"></audio>'
             f'<a download="{name}.wav" href="{address}">Download WAV</a>{more}{note}</div>')
 
-# %% ../nbs/14_playground.ipynb #14-036
+# %% ../nbs/14_playground.ipynb #14-041
 LARGEST_UPLOAD = 2**26 # bytes
 RATE = 16000.          # Hz, the highest rate in the playground
 
@@ -309,7 +310,7 @@ def alert(error) -> str: # HTML
     "An error as a box in the page."
     return f'<div class="gp-alert" role="alert">{html.escape(str(error) or type(error).__name__)}</div>'
 
-# %% ../nbs/14_playground.ipynb #14-039
+# %% ../nbs/14_playground.ipynb #14-044
 def loudest(
     recording: Recording,
     length, # of the window, s
@@ -323,10 +324,10 @@ def hundredths(seconds) -> float:
     "Rounded down to the steps of the sliders: hundredths of a second (what is shorter than one stays)."
     return float(np.round(np.floor(100*seconds + 1e-6)/100, 2)) if seconds >= .01 else float(seconds)
 
-# %% ../nbs/14_playground.ipynb #14-042
+# %% ../nbs/14_playground.ipynb #14-047
 import ipywidgets
 
-LONGEST_PASSAGE = .8                                     # s: with more, a fit would not answer within half a second
+LONGEST_PASSAGE, USUAL_PASSAGE = .8, .55                     # s: the fits take time in proportion
 TIMESCALES = 5, 7, 10, 15, 20, 25, 35, 50, 70, 100, 150, 200 # ms
 
 def make_sliders() -> dict: # of widgets
@@ -340,12 +341,12 @@ def make_sliders() -> dict: # of widgets
         timescale=made(W.SelectionSlider, "Envelope scale (ms)", False, options=[(str(t), t/1000) for t in TIMESCALES], value=.025),
         components=made(W.IntSlider, "Components, at most", False, min=0, max=12, value=8),
         lengthscales=made(W.FloatLogSlider, "Lengthscales (times)", base=2, min=-3, max=3, step=.25, value=1, readout_format=".2f"),
-        noise=made(W.IntSlider, "Noise (dB)", min=-30, max=30, value=0, readout_format="+d"),
+        noise=made(W.IntSlider, "Noise (% of power)", min=0, max=100, value=0),
         chosen=made(W.IntRangeSlider, "Chosen band (Hz)", min=0, max=8000, step=50, value=(0, 1000)),
         semitones=made(W.FloatSlider, "Pitch (semitones)", min=-12, max=12, step=.5, value=0, readout_format="+.1f"),
         moment=made(W.FloatSlider, "Segment at (s)", step=.01, readout_format=".2f"))
 
-# %% ../nbs/14_playground.ipynb #14-043
+# %% ../nbs/14_playground.ipynb #14-049
 CSS = """<style>
 .gp-playground { container-type: inline-size; max-width: 1240px; margin: 0 auto; overflow: visible; }
 .gp-playground .widget-html, .gp-playground .widget-html-content { height: auto; line-height: 1.45; overflow: visible; }
@@ -370,7 +371,7 @@ def card(title, words, *widgets): # `ipywidgets.VBox`
     box.add_class("gp-card")
     return box
 
-# %% ../nbs/14_playground.ipynb #14-044
+# %% ../nbs/14_playground.ipynb #14-051
 class Playground:
     "Sliders, pictures and players for the model of a recording; shown when it is the last value of a cell."
     def __init__(self,
@@ -394,7 +395,7 @@ class Playground:
         self.source.observe(lambda change: self.quiet or self.choose(change.new), "value")
         self.upload.observe(lambda change: self.take(change.new), "value")
         for button, act in ((self.again, self.draw_again), (self.reset, self.undo), (self.all, self.draw_whole)): button.on_click(lambda _, act=act: act())
-        first = next(iter(recordings)) if recordings else "example: superlative"
+        first = next(iter(recordings)) if recordings else "example: degree"
         self.source.value = first
         if not self.shown: self.choose(first)  # it was the first of the list, so that nothing changed
 
@@ -402,14 +403,14 @@ class Playground:
         from IPython.display import display
         display(self.box)
 
-# %% ../nbs/14_playground.ipynb #14-045
+# %% ../nbs/14_playground.ipynb #14-053
 @patch
 def arranged(self: Playground): # `ipywidgets.VBox`
     "All widgets in their places: controls on the left, pictures and players on the right, one column on a narrow screen."
     W, s, a = ipywidgets, self.sliders, self.areas
     buttons = [W.HBox(list(row)) for row in ((self.again, self.reset), (self.all,))]
     controls = W.VBox([
-        card("Sound", "What is fitted: a passage of at most 0.8 s.", self.source, self.upload, a["refused"], s["start"], s["length"], a["about"]),
+        card("Sound", "What is fitted: a passage of at most 0.8 s; shorter answers faster.", self.source, self.upload, a["refused"], s["start"], s["length"], a["about"]),
         card("Fit", "Move one, and the model is fitted anew.", s["timescale"], s["components"]),
         card("Change", "What was fitted is changed by hand; loudness stays.", s["lengthscales"], s["noise"], s["chosen"], s["semitones"], buttons[0])])
     views = W.VBox([
@@ -424,7 +425,7 @@ def arranged(self: Playground): # `ipywidgets.VBox`
     box.add_class("gp-playground")
     return box
 
-# %% ../nbs/14_playground.ipynb #14-047
+# %% ../nbs/14_playground.ipynb #14-055
 @patch
 @contextmanager
 def quietly(self: Playground):
@@ -444,10 +445,10 @@ def limit(slider, low, high, value):
 def offer(self: Playground, name, recording):
     "Add a recording to those one can choose from, with its loudest passage. Raises `AudioError` beyond 60 s."
     refuse_long(recording)
-    length = min(LONGEST_PASSAGE, hundredths(recording.duration))
+    length = min(USUAL_PASSAGE, hundredths(recording.duration))
     self.choices[name] = recording, loudest(recording, length), length
 
-# %% ../nbs/14_playground.ipynb #14-048
+# %% ../nbs/14_playground.ipynb #14-057
 @patch
 def choose(self: Playground, name):
     "Show one of the recordings."
@@ -478,7 +479,7 @@ def take(self: Playground, files):
         with self.quietly(): self.source.options, self.source.value = list(self.choices), name
         self.choose(name)
 
-# %% ../nbs/14_playground.ipynb #14-050
+# %% ../nbs/14_playground.ipynb #14-059
 @contextmanager
 def answering(areas): # dict of HTML widgets: "status" and "failed" are written to, and what follows from a failure is emptied
     "Say that work goes on, how long it took, and what went wrong or was warned of."
@@ -502,7 +503,7 @@ def show(self: Playground, name, key, make): # make: function that returns HTML
     self.areas[name].value = make()
     self.shown[name] = key
 
-# %% ../nbs/14_playground.ipynb #14-051
+# %% ../nbs/14_playground.ipynb #14-060
 @patch
 def refresh(self: Playground):
     "Read the sliders and bring the page up to date."
@@ -518,7 +519,7 @@ def refresh(self: Playground):
         if self.whole and self.whole.key("draw")[2:] != session.key("draw")[2:]: self.areas["whole"].value = "<p>The settings have changed since it was drawn.</p>"
         self.areas["status"].value = self.summary()
 
-# %% ../nbs/14_playground.ipynb #14-052
+# %% ../nbs/14_playground.ipynb #14-062
 @patch
 def settled(self: Playground) -> dict: # for `Session.change`
     "What the sliders say; a passage that would end after the recording begins earlier."
@@ -526,9 +527,10 @@ def settled(self: Playground) -> dict: # for `Session.change`
     latest = max(0., hundredths(self.session.recording.duration - s["length"].value))
     with self.quietly():
         if s["start"].max != latest: limit(s["start"], 0., latest, min(s["start"].value, latest))
-    return dict(low=s["chosen"].value[0], high=s["chosen"].value[1], **{name: s[name].value for name in ("start", "length", "timescale", "components", "lengthscales", "noise", "semitones")})
+    return dict(low=s["chosen"].value[0], high=s["chosen"].value[1], **{name: s[name].value for name in ("start", "length", "timescale", "components", "lengthscales", "semitones")},
+                noise=s["noise"].value/100)
 
-# %% ../nbs/14_playground.ipynb #14-053
+# %% ../nbs/14_playground.ipynb #14-063
 @patch
 def segment(self: Playground) -> int:
     "Which segment is looked at; of a new passage, the loudest moment's."
@@ -551,7 +553,7 @@ def of_segment(self: Playground, i) -> str: # HTML
     past = f"; {gone} went past half the rate, {mixture.rate/2:g} Hz, and are silent" if gone else ""
     return picture(lambda ax: plot_density(self.session, i, ax), "density over periodogram", 2.3) + f"<p>{words}{past}.</p>"
 
-# %% ../nbs/14_playground.ipynb #14-054
+# %% ../nbs/14_playground.ipynb #14-065
 @patch
 def players(self: Playground) -> str: # HTML
     "Original and draw side by side, with links to the files."
@@ -567,7 +569,7 @@ def summary(self: Playground) -> str: # HTML
     return (f"{segments} segment{'s'*(segments != 1)}, {components} component{'s'*(components != 1)}"
             + (f"; {gone} more went past half the rate, {model.rate/2:g} Hz, and are silent" if gone else "") + ". ")
 
-# %% ../nbs/14_playground.ipynb #14-056
+# %% ../nbs/14_playground.ipynb #14-067
 @patch
 def draw_again(self: Playground):
     "Draw with the next seed."
@@ -581,7 +583,7 @@ def undo(self: Playground):
     with self.quietly(): s["lengthscales"].value, s["noise"].value, s["semitones"].value = 1., 0, 0.
     self.refresh()
 
-# %% ../nbs/14_playground.ipynb #14-057
+# %% ../nbs/14_playground.ipynb #14-068
 @patch
 def draw_whole(self: Playground):
     "Fit and draw all of the recording, with the settings of the passage."
@@ -599,7 +601,7 @@ def draw_whole(self: Playground):
         finally: self.bar.layout.display = "none"
         self.areas["status"].value = self.summary()
 
-# %% ../nbs/14_playground.ipynb #14-064
+# %% ../nbs/14_playground.ipynb #14-075
 APP = """import warnings
 from IPython.display import HTML, display
 from gp_speech.playground import PAGE, Playground
@@ -626,7 +628,7 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- endblock notebook_css -%}
 """
 
-# %% ../nbs/14_playground.ipynb #14-065
+# %% ../nbs/14_playground.ipynb #14-076
 def serve(
     port=8866,    # on this machine; the next free one if it is taken
     browser=True, # open one?
