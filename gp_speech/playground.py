@@ -219,7 +219,7 @@ def plot_sounds(
 
 # %% ../nbs/14_playground.ipynb #14-031
 INK = "#010203" # stands for the colour of the text around a picture
-STYLE = {"svg.fonttype": "none", "svg.hashsalt": "gp_speech", "font.size": 8, "axes.facecolor": "none",
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "gp_speech", "font.size": 8, "axes.facecolor": "none", "axes.labelpad": 7,
          "figure.facecolor": "none", "savefig.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False,
          **{f"{part}.color": INK for part in ("text", "xtick", "ytick")}, "axes.edgecolor": INK, "axes.labelcolor": INK}
 
@@ -235,7 +235,7 @@ def picture(
     file = io.StringIO()
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(5.8, height))
-        figure.subplots_adjust(left=.13, right=.985, bottom=.42/height, top=1 - .06/height, hspace=.12)
+        figure.subplots_adjust(left=.13, right=.985, bottom=.47/height, top=1 - .06/height, hspace=.12)
         axes = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
         plot(axes if rows > 1 else axes[0])
         lines = "".join(legend(ax) for ax in axes)
@@ -533,12 +533,13 @@ def settled(self: Playground) -> dict: # for `Session.change`
 # %% ../nbs/14_playground.ipynb #14-063
 @patch
 def segment(self: Playground) -> int:
-    "Which segment is looked at; of a new passage, the loudest moment's."
+    "Which segment is looked at; of a new passage, the one with the largest sum of squares."
     session, slider = self.session, self.sliders["moment"]
     begin, length = session.settings.start, session.settings.length
     if self.shown.get("passage") != session.key("passage"):
-        loudest_moment = begin + hundredths(np.argmax(session.envelope.values)/session.recording.rate)
-        with self.quietly(): limit(slider, begin, begin + length, loudest_moment)
+        energies, edges = [np.sum(session.passage.samples[piece]**2) for piece in session.segmentation], session.segmentation.times
+        middle = (edges[:-1] + edges[1:])[np.argmax(energies)]/2
+        with self.quietly(): limit(slider, begin, begin + length, begin + hundredths(middle))
         self.shown["passage"] = session.key("passage")
     edges = session.segmentation.times
     return int(np.clip(np.searchsorted(edges, slider.value - begin, side="right") - 1, 0, len(edges) - 2))
