@@ -483,7 +483,7 @@ def take(self: Playground, files):
 @contextmanager
 def answering(areas): # dict of HTML widgets: "status" and "failed" are written to, and what follows from a failure is emptied
     "Say that work goes on, how long it took, and what went wrong or was warned of."
-    began, areas["status"].value = perf_counter(), '<span class="gp-busy" role="status">working ...</span>'
+    began, before, areas["status"].value = perf_counter(), areas["status"].value, '<span class="gp-busy" role="status">working ...</span>'
     try:
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
@@ -492,16 +492,18 @@ def answering(areas): # dict of HTML widgets: "status" and "failed" are written 
         for name in ("envelope", "density", "sounds", "players", "whole"): areas[name].value = ""
         areas["failed"].value, areas["status"].value = alert(error), ""
     else:
-        told = {str(note.message): None for note in notes if issubclass(note.category, (UserWarning, RuntimeWarning))}
-        areas["failed"].value = "".join(f'<div class="gp-note">{html.escape(text)}</div>' for text in told)
-        areas["status"].value = f'<span role="status">{areas["status"].value}Answered in {perf_counter() - began:.2f} s.</span>'
+        if not areas["status"].value: areas["status"].value = before  # nothing was to be done: what was said of the last move stays
+        else:
+            told = {str(note.message): None for note in notes if issubclass(note.category, (UserWarning, RuntimeWarning))}
+            areas["failed"].value = "".join(f'<div class="gp-note">{html.escape(text)}</div>' for text in told)
+            areas["status"].value = f'<span role="status">{areas["status"].value}Answered in {perf_counter() - began:.2f} s.</span>'
 
 @patch
-def show(self: Playground, name, key, make): # make: function that returns HTML
-    "Fill an area of the page, unless it shows just that already."
-    if self.shown.get(name) == key and self.areas[name].value: return
-    self.areas[name].value = make()
-    self.shown[name] = key
+def show(self: Playground, name, key, make) -> bool: # make: function that returns HTML
+    "Fill an area of the page, unless it shows just that already; was it filled?"
+    if self.shown.get(name) == key and self.areas[name].value: return False
+    self.areas[name].value, self.shown[name] = make(), key
+    return True
 
 # %% ../nbs/14_playground.ipynb #14-060
 @patch
@@ -509,15 +511,16 @@ def refresh(self: Playground):
     "Read the sliders and bring the page up to date."
     if self.quiet: return
     with answering(self.areas):
-        s, at, session = self.sliders, self.settled(), self.session
-        session.change(**at)
+        session = self.session
+        session.change(**self.settled())
         i = self.segment()
-        self.show("envelope", (session.key("envelope"), i), lambda: picture(lambda ax: plot_envelope(session, i, ax), "envelope over the magnitude of the waveform", 1.9))
-        self.show("density", (session.key("change"), i), lambda: self.of_segment(i))
-        self.show("players", session.key("draw"), self.players)
-        self.show("sounds", session.key("draw"), lambda: picture(lambda axes: plot_sounds(session, axes), "waveforms of original and draw", 2.3, rows=2))
+        new = [
+            self.show("envelope", (session.key("envelope"), i), lambda: picture(lambda ax: plot_envelope(session, i, ax), "envelope over the magnitude of the waveform", 1.9)),
+            self.show("density", (session.key("change"), i), lambda: self.of_segment(i)),
+            self.show("players", session.key("draw"), self.players),
+            self.show("sounds", session.key("draw"), lambda: picture(lambda axes: plot_sounds(session, axes), "waveforms of original and draw", 2.3, rows=2))]
         if self.whole and self.whole.key("draw")[2:] != session.key("draw")[2:]: self.areas["whole"].value = "<p>The settings have changed since it was drawn.</p>"
-        self.areas["status"].value = self.summary()
+        self.areas["status"].value = self.summary() if any(new) else ""
 
 # %% ../nbs/14_playground.ipynb #14-062
 @patch
@@ -533,12 +536,12 @@ def settled(self: Playground) -> dict: # for `Session.change`
 # %% ../nbs/14_playground.ipynb #14-063
 @patch
 def segment(self: Playground) -> int:
-    "Which segment is looked at; of a new passage, the one with the largest sum of squares."
+    "Which segment is looked at; of a new passage, a long and loud one (by duration times sum of squares)."
     session, slider = self.session, self.sliders["moment"]
     begin, length = session.settings.start, session.settings.length
     if self.shown.get("passage") != session.key("passage"):
         energies, edges = [np.sum(session.passage.samples[piece]**2) for piece in session.segmentation], session.segmentation.times
-        middle = (edges[:-1] + edges[1:])[np.argmax(energies)]/2
+        middle = (edges[:-1] + edges[1:])[np.argmax(energies*np.diff(edges))]/2
         with self.quietly(): limit(slider, begin, begin + length, begin + hundredths(middle))
         self.shown["passage"] = session.key("passage")
     edges = session.segmentation.times
