@@ -649,6 +649,6 @@ def serve(
         os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"               # this environment's kernel, not one of the user's
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(APP)], metadata={"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}})
         nbformat.write(notebook, Path(folder)/"playground.ipynb")
-        arguments = [str(Path(folder)/"playground.ipynb"), f"--port={port}", "--Voila.ip=127.0.0.1", "--template=gp_speech", "--show_tracebacks=True",
+        arguments = [str(Path(folder)/"playground.ipynb"), f"--port={port}", "--Voila.ip=127.0.0.1", "--template=gp_speech", "--show_tracebacks=True", "--preheat_kernel=True",
                      *(f"--VoilaConfiguration.extension_allowlist={name}" for name in ("@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"))]
         Voila.launch_instance([*arguments, *([] if browser else ["--no-browser"])], tornado_settings={"websocket_max_message_size": 2*LARGEST_UPLOAD})
