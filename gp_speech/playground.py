@@ -255,7 +255,7 @@ def legend(ax) -> str: # HTML
     def sign(h): return "■" if not hasattr(h, "get_marker") else "▼" if h.get_marker() == "v" else "╍╍" if h.get_linestyle() == "--" else "━━"
     def colour(h): return to_hex(h.get_color() if hasattr(h, "get_color") else np.ravel(h.get_facecolor())[:4], keep_alpha=True)
     entries = (f'<span><span style="color: {colour(h)}" aria-hidden="true">{sign(h)}</span> {html.escape(label)}</span>' for h, label in zip(handles, labels))
-    return f'<div class="gp-legend">{"".join(entries)}</div>' if handles else ""
+    return f'<div class="gp-legend">{" &ensp;".join(entries)}</div>' if handles else ""
 
 # %% ../nbs/14_playground.ipynb #14-036
 def for_listening(
@@ -488,9 +488,11 @@ def answering(areas): # dict of HTML widgets: "status" and "failed" are written 
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
             yield
-    except (ValueError, OSError, ArithmeticError, MemoryError) as error:
+    except Exception as error:
+        foreseen = isinstance(error, (ValueError, OSError, ArithmeticError, MemoryError))
         for name in ("envelope", "density", "sounds", "players", "whole"): areas[name].value = ""
-        areas["failed"].value, areas["status"].value = alert(error), ""
+        areas["failed"].value, areas["status"].value = alert(error if foreseen else f"unforeseen: {type(error).__name__}: {error}"), ""
+        if not foreseen: raise                                           # its traceback is for the author
     else:
         if not areas["status"].value: areas["status"].value = before  # nothing was to be done: what was said of the last move stays
         else:
@@ -606,8 +608,7 @@ def draw_whole(self: Playground):
         self.areas["status"].value = self.summary()
 
 # %% ../nbs/14_playground.ipynb #14-075
-APP = """import warnings
-from IPython.display import HTML, display
+APP = """from IPython.display import HTML, display
 from gp_speech.playground import PAGE, Playground
 display(HTML(PAGE))
 display(Playground().box)"""
@@ -651,4 +652,4 @@ def serve(
         nbformat.write(notebook, Path(folder)/"playground.ipynb")
         arguments = [str(Path(folder)/"playground.ipynb"), f"--port={port}", "--Voila.ip=127.0.0.1", "--template=gp_speech", "--show_tracebacks=True", "--preheat_kernel=True",
                      *(f"--VoilaConfiguration.extension_allowlist={name}" for name in ("@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"))]
-        Voila.launch_instance([*arguments, *([] if browser else ["--no-browser"])], tornado_settings={"websocket_max_message_size": 2*LARGEST_UPLOAD})
+        Voila.launch_instance([*arguments, *([] if browser else ["--no-browser"])], tornado_settings={"websocket_max_message_size": 16*LARGEST_UPLOAD}) # so that what is too large arrives, and is refused in words

@@ -1,7 +1,8 @@
 "The playground without a page: what is computed when, what is refused, what the widgets hold."
-import base64, re
+import base64, json, re
 from dataclasses import fields
 from datetime import datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -319,7 +320,17 @@ def test_warnings_are_told_in_the_page(page, monkeypatch):
     assert failed(page) == ""
 
 
-def test_the_whole_recording(tmp_path):
+def test_what_nobody_foresaw_is_told_too(page, monkeypatch):
+    def broken(*_): raise TypeError("<oops>")
+    monkeypatch.setattr(playground, "plot_sounds", broken)
+    with pytest.raises(TypeError): page.draw_again()
+    assert "unforeseen: TypeError: &lt;oops&gt;" in failed(page) and page.areas["status"].value == page.areas["players"].value == ""
+    monkeypatch.undo()
+    page.again.click()
+    assert failed(page) == ""
+
+
+def test_the_whole_recording():
     page = Playground({"a": noise(1.2)})
     page.sliders["components"].value = 1
     page.all.click()
@@ -344,3 +355,12 @@ def test_the_page_of_its_own_runs(monkeypatch):
     monkeypatch.setattr("IPython.display.display", shown.append)
     exec(playground.APP, {})
     assert "<h1>gp_speech playground</h1>" in shown[0].data and "gp-playground" in shown[1]._dom_classes
+
+
+def test_the_committed_lesson_keeps_the_state_of_its_page():
+    notebook = json.loads((Path(__file__).resolve().parent.parent / "nbs" / "14_playground.ipynb").read_text(encoding="utf-8"))
+    state = notebook["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+    shown = [o["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] for cell in notebook["cells"] for o in cell.get("outputs", []) if "application/vnd.jupyter.widget-view+json" in o.get("data", {})]
+    texts = [model["state"].get("value") for model in state.values() if model["model_name"] == "HTMLModel"]
+    assert len(shown) == 1 and shown[0] in state
+    assert sum("<svg" in text for text in texts) == 3 and sum("<audio" in text for text in texts) == 1 and not any("working ..." in text for text in texts)
