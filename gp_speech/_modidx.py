@@ -331,6 +331,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'gp_speech.playground.plot_sounds': ('playground.html#plot_sounds', 'gp_speech/playground.py'),
                                       'gp_speech.playground.read_upload': ('playground.html#read_upload', 'gp_speech/playground.py'),
                                       'gp_speech.playground.serve': ('playground.html#serve', 'gp_speech/playground.py'),
+                                      'gp_speech.playground.sheet': ('playground.html#sheet', 'gp_speech/playground.py'),
                                       'gp_speech.playground.trace': ('playground.html#trace', 'gp_speech/playground.py')},
             'gp_speech.segments': { 'gp_speech.segments.Segmentation': ('segments.html#segmentation', 'gp_speech/segments.py'),
                                     'gp_speech.segments.Segmentation.__iter__': ( 'segments.html#segmentation.__iter__',

@@ -6,14 +6,16 @@
 __all__ = ['STAGES', 'LIMITS', 'KEPT', 'KEPT_OF_OTHERS', 'GREY', 'MODEL', 'CHOSEN', 'DEEP', 'INK', 'STYLE', 'LARGEST_UPLOAD',
            'RATE', 'LONGEST_PASSAGE', 'USUAL_PASSAGE', 'TIMESCALES', 'CSS', 'APP', 'DARK', 'PAGE', 'TEMPLATE',
            'Settings', 'Session', 'alter', 'chosen', 'trace', 'plot_envelope', 'decibels', 'plot_density',
-           'plot_sounds', 'picture', 'legend', 'for_listening', 'model_file', 'data_uri', 'player', 'read_upload',
-           'alert', 'loudest', 'hundredths', 'make_sliders', 'card', 'Playground', 'limit', 'answering', 'serve']
+           'plot_sounds', 'sheet', 'picture', 'legend', 'for_listening', 'model_file', 'data_uri', 'player',
+           'read_upload', 'alert', 'loudest', 'hundredths', 'make_sliders', 'card', 'Playground', 'limit', 'answering',
+           'serve']
 
 # %% ../nbs/14_playground.ipynb #14-003
 import base64, html, io, os, re, tempfile, warnings
 from collections import Counter, OrderedDict
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 import numpy as np
@@ -175,8 +177,7 @@ def plot_envelope(
     ax.plot(times[::8], session.envelope.values[::8], color=MODEL, lw=1.5, label="envelope")
     ax.vlines(edges[1:-1], 0, np.abs(x.samples).max(), color=GREY, lw=.5, ls=":")
     ax.axvspan(edges[i], edges[i + 1], color=CHOSEN, alpha=.18, lw=0, label="the segment looked at")
-    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(times[0], times[-1]), ylim=(0, None))
-    ax.legend(loc="lower center", bbox_to_anchor=(.5, 1), ncols=3, borderaxespad=.2)
+    ax.set(xlabel="time (s)", ylabel="amplitude", xlim=(times[0], times[-1]), ylim=(0, 1.05*max(np.abs(x.samples).max(), session.envelope.values.max())))
 
 # %% ../nbs/14_playground.ipynb #14-023
 DEEP = 80 # dB shown below the highest ordinate
@@ -202,7 +203,6 @@ def plot_density(
         p = fitted.frequencies[which]
         if len(p): ax.plot(p/1000, np.full(len(p), high - 3), "v", color=colour, ms=5, label=label)
     ax.set(xlabel="frequency (kHz)", ylabel="power per Hz (dB)", xlim=(0, grid[-1]/1000), ylim=(high - DEEP, high))
-    ax.legend(loc="lower center", bbox_to_anchor=(.5, 1), ncols=5, borderaxespad=.2, columnspacing=1.2, handlelength=1.5)
 
 # %% ../nbs/14_playground.ipynb #14-025
 def plot_sounds(
@@ -223,6 +223,18 @@ STYLE = {"svg.fonttype": "none", "svg.hashsalt": "gp_speech", "font.size": 8, "a
          "figure.facecolor": "none", "savefig.facecolor": "none", "axes.spines.top": False, "axes.spines.right": False,
          **{f"{part}.color": INK for part in ("text", "xtick", "ytick")}, "axes.edgecolor": INK, "axes.labelcolor": INK}
 
+@lru_cache
+def sheet(
+    height, # in inches; it is 5.8 wide
+    rows,   # of axes
+) -> tuple: # (Matplotlib figure, array of axes)
+    "Axes without data, made once."
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=(5.8, height))
+    figure.subplots_adjust(left=.13, right=.985, bottom=.47/height, top=1 - .06/height, hspace=.12)
+    return figure, figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+
+# %% ../nbs/14_playground.ipynb #14-033
 def picture(
     plot,    # function of the axes (of an array of them, if there are several rows)
     words,   # what the picture shows, for those who cannot see it
@@ -231,33 +243,31 @@ def picture(
 ) -> str:    # SVG for a page
     "Draw a picture whose lines are sharp at any size and whose text has the colour of the page's."
     import matplotlib
-    from matplotlib.figure import Figure
     file = io.StringIO()
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(5.8, height))
-        figure.subplots_adjust(left=.13, right=.985, bottom=.47/height, top=1 - .06/height, hspace=.12)
-        axes = figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+        figure, axes = sheet(height, rows)
+        for artist in [artist for ax in axes for artist in (*ax.lines, *ax.collections, *ax.patches)]: artist.remove() # of the last picture
         plot(axes if rows > 1 else axes[0])
         lines = "".join(legend(ax) for ax in axes)
-        for ax in axes: ax.locator_params(axis="y", nbins=5)
+        for ax in axes: ax.locator_params(axis="y", nbins=4)
+        axes[-1].locator_params(axis="x", nbins=8)
         figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     svg = file.getvalue()
     size = re.search('viewBox="([^"]*)"', svg)[1]
     svg = f'<svg viewBox="{size}" role="img" aria-label="{html.escape(words)}" xmlns:xlink="http://www.w3.org/1999/xlink">{svg[svg.index(">", svg.index("<svg")) + 1:]}'
     return lines + svg.replace(INK, "currentColor")
 
-# %% ../nbs/14_playground.ipynb #14-033
+# %% ../nbs/14_playground.ipynb #14-035
 def legend(ax) -> str: # HTML
     "What stands for what, taken from the axes and put into the page, where it can be read at any width."
     from matplotlib.colors import to_hex
     handles, labels = ax.get_legend_handles_labels()
-    if ax.get_legend(): ax.get_legend().remove()
     def sign(h): return "■" if not hasattr(h, "get_marker") else "▼" if h.get_marker() == "v" else "╍╍" if h.get_linestyle() == "--" else "━━"
     def colour(h): return to_hex(h.get_color() if hasattr(h, "get_color") else np.ravel(h.get_facecolor())[:4], keep_alpha=True)
     entries = (f'<span><span style="color: {colour(h)}" aria-hidden="true">{sign(h)}</span> {html.escape(label)}</span>' for h, label in zip(handles, labels))
     return f'<div class="gp-legend">{" &ensp;".join(entries)}</div>' if handles else ""
 
-# %% ../nbs/14_playground.ipynb #14-036
+# %% ../nbs/14_playground.ipynb #14-038
 def for_listening(
     recording: Recording,
 ) -> tuple: # (WAV file of 16 bits as bytes, dB by which it was turned down to fit into full scale)
@@ -275,7 +285,7 @@ def data_uri(data, kind): # data: bytes; kind: such as "audio/wav"
     "Bytes as an address."
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
-# %% ../nbs/14_playground.ipynb #14-038
+# %% ../nbs/14_playground.ipynb #14-040
 def player(
     title,                # its heading
     recording: Recording,
@@ -288,7 +298,7 @@ def player(
     return (f'<div class="gp-player"><b>{html.escape(title)}</b> {recording.duration:.2f} s at {recording.rate:g} Hz<audio controls preload="auto" src="{address}" aria-label="{html.escape(title)}"></audio>'
             f'<a download="{name}.wav" href="{address}">Download WAV</a>{more}{note}</div>')
 
-# %% ../nbs/14_playground.ipynb #14-041
+# %% ../nbs/14_playground.ipynb #14-043
 LARGEST_UPLOAD = 2**26 # bytes
 RATE = 16000.          # Hz, the highest rate in the playground
 
@@ -310,7 +320,7 @@ def alert(error) -> str: # HTML
     "An error as a box in the page."
     return f'<div class="gp-alert" role="alert">{html.escape(str(error) or type(error).__name__)}</div>'
 
-# %% ../nbs/14_playground.ipynb #14-044
+# %% ../nbs/14_playground.ipynb #14-046
 def loudest(
     recording: Recording,
     length, # of the window, s
@@ -324,7 +334,7 @@ def hundredths(seconds) -> float:
     "Rounded down to the steps of the sliders: hundredths of a second (what is shorter than one stays)."
     return float(np.round(np.floor(100*seconds + 1e-6)/100, 2)) if seconds >= .01 else float(seconds)
 
-# %% ../nbs/14_playground.ipynb #14-047
+# %% ../nbs/14_playground.ipynb #14-049
 import ipywidgets
 
 LONGEST_PASSAGE, USUAL_PASSAGE = .8, .55                     # s: the fits take time in proportion
@@ -346,7 +356,7 @@ def make_sliders() -> dict: # of widgets
         semitones=made(W.FloatSlider, "Pitch (semitones)", min=-12, max=12, step=.5, value=0, readout_format="+.1f"),
         moment=made(W.FloatSlider, "Segment at (s)", step=.01, readout_format=".2f"))
 
-# %% ../nbs/14_playground.ipynb #14-049
+# %% ../nbs/14_playground.ipynb #14-051
 CSS = """<style>
 .gp-playground { container-type: inline-size; max-width: 1240px; margin: 0 auto; overflow: visible; }
 .gp-playground .widget-html, .gp-playground .widget-html-content { height: auto; line-height: 1.45; overflow: visible; }
@@ -371,7 +381,7 @@ def card(title, words, *widgets): # `ipywidgets.VBox`
     box.add_class("gp-card")
     return box
 
-# %% ../nbs/14_playground.ipynb #14-051
+# %% ../nbs/14_playground.ipynb #14-053
 class Playground:
     "Sliders, pictures and players for the model of a recording; shown when it is the last value of a cell."
     def __init__(self,
@@ -403,7 +413,7 @@ class Playground:
         from IPython.display import display
         display(self.box)
 
-# %% ../nbs/14_playground.ipynb #14-053
+# %% ../nbs/14_playground.ipynb #14-055
 @patch
 def arranged(self: Playground): # `ipywidgets.VBox`
     "All widgets in their places: controls on the left, pictures and players on the right, one column on a narrow screen."
@@ -425,7 +435,7 @@ def arranged(self: Playground): # `ipywidgets.VBox`
     box.add_class("gp-playground")
     return box
 
-# %% ../nbs/14_playground.ipynb #14-055
+# %% ../nbs/14_playground.ipynb #14-057
 @patch
 @contextmanager
 def quietly(self: Playground):
@@ -448,7 +458,7 @@ def offer(self: Playground, name, recording):
     length = min(USUAL_PASSAGE, hundredths(recording.duration))
     self.choices[name] = recording, loudest(recording, length), length
 
-# %% ../nbs/14_playground.ipynb #14-057
+# %% ../nbs/14_playground.ipynb #14-059
 @patch
 def choose(self: Playground, name):
     "Show one of the recordings."
@@ -479,7 +489,7 @@ def take(self: Playground, files):
         with self.quietly(): self.source.options, self.source.value = list(self.choices), name
         self.choose(name)
 
-# %% ../nbs/14_playground.ipynb #14-059
+# %% ../nbs/14_playground.ipynb #14-061
 @contextmanager
 def answering(areas): # dict of HTML widgets: "status" and "failed" are written to, and what follows from a failure is emptied
     "Say that work goes on, how long it took, and what went wrong or was warned of."
@@ -507,7 +517,7 @@ def show(self: Playground, name, key, make) -> bool: # make: function that retur
     self.areas[name].value, self.shown[name] = make(), key
     return True
 
-# %% ../nbs/14_playground.ipynb #14-060
+# %% ../nbs/14_playground.ipynb #14-062
 @patch
 def refresh(self: Playground):
     "Read the sliders and bring the page up to date."
@@ -524,7 +534,7 @@ def refresh(self: Playground):
         if self.whole and self.whole.key("draw")[2:] != session.key("draw")[2:]: self.areas["whole"].value = "<p>The settings have changed since it was drawn.</p>"
         self.areas["status"].value = self.summary() if any(new) else ""
 
-# %% ../nbs/14_playground.ipynb #14-062
+# %% ../nbs/14_playground.ipynb #14-064
 @patch
 def settled(self: Playground) -> dict: # for `Session.change`
     "What the sliders say; a passage that would end after the recording begins earlier."
@@ -535,7 +545,7 @@ def settled(self: Playground) -> dict: # for `Session.change`
     return dict(low=s["chosen"].value[0], high=s["chosen"].value[1], **{name: s[name].value for name in ("start", "length", "timescale", "components", "lengthscales", "semitones")},
                 noise=s["noise"].value/100)
 
-# %% ../nbs/14_playground.ipynb #14-063
+# %% ../nbs/14_playground.ipynb #14-065
 @patch
 def segment(self: Playground) -> int:
     "Which segment is looked at; of a new passage, a long and loud one (by duration times sum of squares)."
@@ -559,7 +569,7 @@ def of_segment(self: Playground, i) -> str: # HTML
     past = f"; {gone} went past half the rate, {mixture.rate/2:g} Hz, and are silent" if gone else ""
     return picture(lambda ax: plot_density(self.session, i, ax), "density over periodogram", 2.3) + f"<p>{words}{past}.</p>"
 
-# %% ../nbs/14_playground.ipynb #14-065
+# %% ../nbs/14_playground.ipynb #14-067
 @patch
 def players(self: Playground) -> str: # HTML
     "Original and draw side by side, with links to the files."
@@ -575,7 +585,7 @@ def summary(self: Playground) -> str: # HTML
     return (f"{segments} segment{'s'*(segments != 1)}, {components} component{'s'*(components != 1)}"
             + (f"; {gone} more went past half the rate, {model.rate/2:g} Hz, and are silent" if gone else "") + ". ")
 
-# %% ../nbs/14_playground.ipynb #14-067
+# %% ../nbs/14_playground.ipynb #14-069
 @patch
 def draw_again(self: Playground):
     "Draw with the next seed."
@@ -589,7 +599,7 @@ def undo(self: Playground):
     with self.quietly(): s["lengthscales"].value, s["noise"].value, s["semitones"].value = 1., 0, 0.
     self.refresh()
 
-# %% ../nbs/14_playground.ipynb #14-068
+# %% ../nbs/14_playground.ipynb #14-070
 @patch
 def draw_whole(self: Playground):
     "Fit and draw all of the recording, with the settings of the passage."
@@ -607,7 +617,7 @@ def draw_whole(self: Playground):
         finally: self.bar.layout.display = "none"
         self.areas["status"].value = self.summary()
 
-# %% ../nbs/14_playground.ipynb #14-075
+# %% ../nbs/14_playground.ipynb #14-077
 APP = """from IPython.display import HTML, display
 from gp_speech.playground import PAGE, Playground
 display(HTML(PAGE))
@@ -633,7 +643,7 @@ TEMPLATE = """{%- extends 'lab/index.html.j2' -%}
 {%- endblock notebook_css -%}
 """
 
-# %% ../nbs/14_playground.ipynb #14-076
+# %% ../nbs/14_playground.ipynb #14-078
 def serve(
     port=8866,    # on this machine; the next free one if it is taken
     browser=True, # open one?
