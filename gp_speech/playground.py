@@ -364,7 +364,7 @@ CSS = """<style>
 .gp-columns > .gp-controls { flex: 1 1 330px; min-width: 0; overflow: visible; } .gp-columns > .gp-views { flex: 2 1 520px; min-width: 0; overflow: visible; }
 .gp-card { border: 1px solid color-mix(in srgb, currentColor 22%, transparent); border-radius: 8px; padding: 10px 14px; margin: 0 0 12px; overflow: visible; }
 .gp-card h3 { margin: 0 0 4px; font-size: 1.02rem; font-weight: 600; } .gp-card svg { display: block; width: 100%; height: auto; overflow: visible; }
-.gp-legend { display: flex; flex-wrap: wrap; gap: 0 1.3em; font-size: .86rem; margin: 0 0 4px; } @container (max-width: 560px) { .gp-card svg text { font-size: 10.5px !important; } }
+.gp-legend { display: flex; flex-wrap: wrap; gap: 0 .4em; font-size: .86rem; margin: 0 0 4px; } @container (max-width: 560px) { .gp-card svg text { font-size: 10.5px !important; } }
 @container (min-width: 900px) { .gp-columns > .gp-controls { position: sticky; top: 0; } }
 .gp-card p { margin: 2px 0; opacity: .8; font-size: .86rem; line-height: 1.4; } .gp-players > .widget-html-content, .gp-whole > .widget-html-content { display: flex; flex-wrap: wrap; gap: 14px; }
 .gp-player { flex: 1 1 230px; min-width: 0; font-size: .9rem; } .gp-player audio { display: block; width: 100%; height: 40px; margin: 6px 0; } .gp-player a { margin-right: 1em; color: #1c7ed6; }
