@@ -337,7 +337,7 @@ def hundredths(seconds) -> float:
 # %% ../nbs/14_playground.ipynb #14-049
 import ipywidgets
 
-LONGEST_PASSAGE, USUAL_PASSAGE = .8, .55                     # s: the fits take time in proportion
+LONGEST_PASSAGE, USUAL_PASSAGE = .8, .4                      # s: the fits take time in proportion
 TIMESCALES = 5, 7, 10, 15, 20, 25, 35, 50, 70, 100, 150, 200 # ms
 
 def make_sliders() -> dict: # of widgets
@@ -405,7 +405,7 @@ class Playground:
         self.source.observe(lambda change: self.quiet or self.choose(change.new), "value")
         self.upload.observe(lambda change: self.take(change.new), "value")
         for button, act in ((self.again, self.draw_again), (self.reset, self.undo), (self.all, self.draw_whole)): button.on_click(lambda _, act=act: act())
-        first = next(iter(recordings)) if recordings else "example: degree"
+        first = next(iter(recordings)) if recordings else "example: always"
         self.source.value = first
         if not self.shown: self.choose(first)  # it was the first of the list, so that nothing changed
 
