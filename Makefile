@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV ?= .venv
 DEMO_VENV ?= .venv-demo
+PLAYGROUND_VENV ?= .venv-playground
 BENCH_VENV ?= .venv-bench
 QUALITY_VENV ?= .venv-quality
 BIN = $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench quality notebooks export readme docs dist clean
+.PHONY: help demo test playground bench quality notebooks export readme docs dist clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -30,6 +31,15 @@ $(VENV)/installed: settings.ini setup.py pyproject.toml
 
 test: $(VENV)/installed ## install everything, check all is in step, run every notebook and test
 	$(BIN)/python tools/check.py
+
+$(PLAYGROUND_VENV)/installed: settings.ini setup.py pyproject.toml $(wildcard gp_speech/*.py gp_speech/data/*)
+	$(PYTHON) -m venv $(PLAYGROUND_VENV)
+	rm -rf build
+	$(PLAYGROUND_VENV)/bin/pip install --quiet '.[notebooks]'
+	touch $@
+
+playground: $(PLAYGROUND_VENV)/installed ## open sliders, pictures and players in a browser (PORT=8866; with PORT or CI set, only the page is served)
+	$(PLAYGROUND_VENV)/bin/python -c "from gp_speech.playground import serve; serve($(or $(PORT),8866), browser=$(if $(PORT)$(CI),False,True))"
 
 $(BENCH_VENV)/installed: benchmarks/install.py settings.ini setup.py pyproject.toml
 	$(PYTHON) -m venv $(BENCH_VENV)
@@ -68,4 +78,4 @@ dist: $(VENV)/installed ## build wheel and sdist into dist/
 	$(BIN)/python -m build
 
 clean: ## remove environments and everything that was made
-	rm -rf $(VENV) $(DEMO_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs .docs-assets benchmarks/recordings *.egg-info .pytest_cache .hypothesis
+	rm -rf $(VENV) $(DEMO_VENV) $(PLAYGROUND_VENV) $(BENCH_VENV) $(QUALITY_VENV) build dist demo _proc _docs .docs-assets benchmarks/recordings *.egg-info .pytest_cache .hypothesis
