@@ -69,16 +69,25 @@ class Session:
         self.recording, self.settings = recording, Settings(**{"length": recording.duration} | settings)
         self.results, self.computed = {}, Counter()  # kind -> {key: result}; kind -> how many were computed
 
-    def change(self, **settings):
+    def change(self,
+        **settings, # of `Settings`, with their new values
+    ):
         "Change some of the settings; raises `ValueError` and changes nothing if one is out of range."
         self.settings = replace(self.settings, **settings)
 
-    def key(self, stage) -> tuple:
+    def key(self,
+        stage, # one of `STAGES`
+    ) -> tuple:
         "The settings of a stage and of those before it: what its result depends on."
         stages = list(STAGES)
         return tuple(getattr(self.settings, name) for s in stages[:stages.index(stage) + 1] for name in STAGES[s])
 
-    def once(self, kind, stage, compute, *which):
+    def once(self,
+        kind,    # of result, under which it is remembered and counted
+        stage,   # one of `STAGES`: on its settings and those before it the result depends
+        compute, # function without arguments that returns the result
+        *which,  # what else tells results of a kind apart, such as the number of a segment
+    ):           # the result
         "The result of `compute`, from memory if it was computed under the same settings (and for the same `which`)."
         results, key = self.results.setdefault(kind, OrderedDict()), (*self.key(stage), *which)
         if key not in results:
@@ -112,17 +121,20 @@ def segmentation(self: Session): # `Segmentation`
     return self.once("segmentation", "envelope", lambda: find_segments(self.carrier))
 
 @patch
-def mixture(self: Session, i: int) -> SpectralMixture:
+def mixture(self: Session,
+    i: int, # which segment
+) -> SpectralMixture:
     "The mixture fitted to segment i, with at most so many components."
     def fit(): return fit_segment(self.carrier.samples[list(self.segmentation)[i]], self.carrier.rate, most_components=self.settings.components)
     return self.once("mixture", "fit", fit, i)
 
 # %% ../nbs/14_playground.ipynb #14-013
 def alter(
-    mixture: SpectralMixture,
+    mixture: SpectralMixture, # as it was fitted
     lengthscales=1.,          # factor of all lengthscales
     noise=0.,                 # share of the power that is moved into white noise, 0 to 1
-    low=0., high=np.inf,      # Hz: components from low to high are the chosen ones
+    low=0.,                   # Hz: components from here
+    high=np.inf,              # to here, Hz, are the chosen ones
     semitones=0.,             # by which these go up
 ) -> SpectralMixture:         # of the same variance; without the components that went past half the rate
     "A mixture changed by hand."
@@ -132,13 +144,19 @@ def alter(
     if rest.variance > 0: rest = rest.scaled(mixture.variance/rest.variance)
     return SpectralMixture(rest.variances*(1 - noise), rest.lengthscales, rest.frequencies, rest.noise*(1 - noise) + mixture.variance*noise, mixture.rate)
 
-def chosen(mixture, low, high) -> np.ndarray: # shape (components,), bool
+def chosen(
+    mixture, # `SpectralMixture`
+    low,     # Hz
+    high,    # Hz
+) -> np.ndarray: # shape (components,), bool
     "Which components lie between two frequencies in Hz."
     return (low <= mixture.frequencies) & (mixture.frequencies <= high)
 
 # %% ../nbs/14_playground.ipynb #14-015
 @patch
-def altered(self: Session, i: int) -> SpectralMixture:
+def altered(self: Session,
+    i: int, # which segment
+) -> SpectralMixture:
     "The mixture of segment i, changed by hand."
     s = self.settings
     return alter(self.mixture(i), s.lengthscales, s.noise, s.low, s.high, s.semitones)
@@ -157,7 +175,9 @@ def draw(self: Session) -> Recording:
 GREY, MODEL, CHOSEN = "#8a8a8a", "#e8590c", "#228be6" # of what was recorded, of the model, of the chosen components: on white and on black
 
 def trace(
-    ax, times, x,  # Matplotlib axes; seconds; samples, both of shape (n,)
+    ax,            # Matplotlib axes
+    times,         # s, shape (n,)
+    x,             # samples, shape (n,)
     columns=700,   # about as many as a screen shows
     **options,     # for Matplotlib, such as the colour
 ):
@@ -167,9 +187,9 @@ def trace(
     ax.fill_between(times[first], np.minimum.reduceat(x, first), np.maximum.reduceat(x, first), lw=.5, **options)
 
 def plot_envelope(
-    session: Session,
-    i: int, # the segment to point out
-    ax,     # Matplotlib axes
+    session: Session, # whose passage
+    i: int,           # the segment to point out
+    ax,               # Matplotlib axes
 ):
     "Magnitude of the passage, its envelope, and the segments; seconds are those of the recording."
     x, times, edges = session.passage, session.passage.times + session.settings.start, session.segmentation.times + session.settings.start
@@ -182,14 +202,17 @@ def plot_envelope(
 # %% ../nbs/14_playground.ipynb #14-023
 DEEP = 80 # dB shown below the highest ordinate
 
-def decibels(power, least): # least: smallest power that is shown as itself
+def decibels(
+    power, # any shape
+    least, # smallest power that is shown as itself
+):         # dB, of the same shape
     "10 log10 of a power, or of `least` where it is smaller."
     return 10*np.log10(np.maximum(power, least))
 
 def plot_density(
-    session: Session,
-    i: int, # which segment
-    ax,     # Matplotlib axes
+    session: Session, # whose carrier
+    i: int,           # which segment
+    ax,               # Matplotlib axes
 ):
     "Periodogram of a segment's carrier, as the fit saw it, the fitted density, and the one that was changed by hand."
     piece, fitted, altered, s = session.carrier.samples[list(session.segmentation)[i]], session.mixture(i), session.altered(i), session.settings
@@ -206,8 +229,8 @@ def plot_density(
 
 # %% ../nbs/14_playground.ipynb #14-025
 def plot_sounds(
-    session: Session,
-    axes, # two Matplotlib axes
+    session: Session, # whose passage and draw
+    axes,             # two Matplotlib axes
 ):
     "Waveforms of original and draw, on the same scale."
     for ax, sound, colour, label in zip(axes, (session.passage, session.draw), (GREY, MODEL), ("original", "draw")):
@@ -258,7 +281,9 @@ def picture(
     return lines + svg.replace(INK, "currentColor")
 
 # %% ../nbs/14_playground.ipynb #14-035
-def legend(ax) -> str: # HTML
+def legend(
+    ax, # Matplotlib axes
+) -> str: # HTML
     "What stands for what, taken from the axes and put into the page, where it can be read at any width."
     from matplotlib.colors import to_hex
     handles, labels = ax.get_legend_handles_labels()
@@ -269,26 +294,33 @@ def legend(ax) -> str: # HTML
 
 # %% ../nbs/14_playground.ipynb #14-038
 def for_listening(
-    recording: Recording,
+    recording: Recording, # of any loudness
 ) -> tuple: # (WAV file of 16 bits as bytes, dB by which it was turned down to fit into full scale)
     "A recording as a file that any player takes."
     peak = max(np.abs(recording.samples).max(), 1.)
-    return Recording(recording.samples/peak, recording.rate).player().data, 20*np.log10(peak)
+    with tempfile.TemporaryDirectory() as folder:
+        Recording(recording.samples/peak, recording.rate).write(Path(folder)/"sound.wav")
+        return (Path(folder)/"sound.wav").read_bytes(), 20*np.log10(peak)
 
-def model_file(model: SpeechModel) -> bytes:
+def model_file(
+    model: SpeechModel, # any
+) -> bytes: # of an .npz file
     "What `save` writes."
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder)/"model.npz")
         return (Path(folder)/"model.npz").read_bytes()
 
-def data_uri(data, kind): # data: bytes; kind: such as "audio/wav"
+def data_uri(
+    data, # bytes
+    kind, # such as "audio/wav"
+):        # the address
     "Bytes as an address."
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"
 
 # %% ../nbs/14_playground.ipynb #14-040
 def player(
     title,                # its heading
-    recording: Recording,
+    recording: Recording, # to be heard
     name,                 # of the file, without .wav
     more="",              # HTML after the link
 ) -> str:                 # HTML
@@ -316,21 +348,25 @@ def read_upload(
     if not recording.samples.any(): raise AudioError(f"{name}: all {recording.n} samples are zero; some sound is needed")
     return recording
 
-def alert(error) -> str: # HTML
+def alert(
+    error, # an exception
+) -> str:  # HTML
     "An error as a box in the page."
     return f'<div class="gp-alert" role="alert">{html.escape(str(error) or type(error).__name__)}</div>'
 
 # %% ../nbs/14_playground.ipynb #14-046
 def loudest(
-    recording: Recording,
-    length, # of the window, s
-) -> float: # s, rounded down to a hundredth
+    recording: Recording, # to be searched
+    length,               # of the window, s
+) -> float:               # s, rounded down to a hundredth
     "Where the window with the most power begins."
     n = min(round(length*recording.rate), recording.n)
     energy = np.concatenate([[0.], np.cumsum(recording.samples**2)])
     return hundredths(np.argmax(energy[n:] - energy[:len(energy) - n])/recording.rate)
 
-def hundredths(seconds) -> float:
+def hundredths(
+    seconds, # 0 or more
+) -> float:  # s
     "Rounded down to the steps of the sliders: hundredths of a second (what is shorter than one stays)."
     return float(np.round(np.floor(100*seconds + 1e-6)/100, 2)) if seconds >= .01 else float(seconds)
 
@@ -375,7 +411,11 @@ CSS = """<style>
 .gp-buttons { flex-flow: row wrap; gap: 8px; } .gp-playground .widget-button, .gp-playground .widget-upload { width: auto; margin: 2px 0; }
 </style>"""
 
-def card(title, words, *widgets): # `ipywidgets.VBox`
+def card(
+    title,    # its heading
+    words,    # a line of explanation
+    *widgets, # what it holds
+):            # `ipywidgets.VBox`
     "A box with a heading and a line of explanation."
     box = ipywidgets.VBox([ipywidgets.HTML(f"<h3>{title}</h3><p>{words}</p>"), *widgets])
     box.add_class("gp-card")
@@ -444,7 +484,12 @@ def quietly(self: Playground):
     try: yield
     finally: self.quiet = False
 
-def limit(slider, low, high, value):
+def limit(
+    slider, # of ipywidgets
+    low,    # its new least value,
+    high,   # its new largest,
+    value,  # and where it stands
+):
     "Give a slider a new range and value, in an order in which the range is never empty."
     low, high, value = (np.round(x, 9).tolist() for x in (low, high, value)) # no 0.7899999999999996, which a page would send back as 0.79
     if low <= slider.max: slider.min, slider.max = low, high
@@ -452,7 +497,10 @@ def limit(slider, low, high, value):
     slider.value = value
 
 @patch
-def offer(self: Playground, name, recording):
+def offer(self: Playground,
+    name,      # under which it can be chosen
+    recording, # `Recording`
+):
     "Add a recording to those one can choose from, with its loudest passage. Raises `AudioError` beyond 60 s."
     refuse_long(recording)
     length = min(USUAL_PASSAGE, hundredths(recording.duration))
@@ -460,7 +508,9 @@ def offer(self: Playground, name, recording):
 
 # %% ../nbs/14_playground.ipynb #14-059
 @patch
-def choose(self: Playground, name):
+def choose(self: Playground,
+    name, # of a recording that was offered
+):
     "Show one of the recordings."
     original, start, length = self.choices[name]
     recording = original.resample(min(original.rate, RATE))
@@ -478,7 +528,9 @@ def choose(self: Playground, name):
     self.refresh()
 
 @patch
-def take(self: Playground, files):
+def take(self: Playground,
+    files, # as `ipywidgets.FileUpload` has them: dicts with `name` and `content`
+):
     "Read what was uploaded and show it; what cannot be read is refused in the page, and the recording before it stays."
     if not files: return
     name, content = files[0]["name"], files[0]["content"]
@@ -511,7 +563,11 @@ def answering(areas): # dict of HTML widgets: "status" and "failed" are written 
             areas["status"].value = f'<span role="status">{areas["status"].value}Answered in {perf_counter() - began:.2f} s.</span>'
 
 @patch
-def show(self: Playground, name, key, make) -> bool: # make: function that returns HTML
+def show(self: Playground,
+    name, # of the area
+    key,  # what it shows depends on
+    make, # function that returns HTML
+) -> bool:
     "Fill an area of the page, unless it shows just that already; was it filled?"
     if self.shown.get(name) == key and self.areas[name].value: return False
     self.areas[name].value, self.shown[name] = make(), key
@@ -560,7 +616,9 @@ def segment(self: Playground) -> int:
     return int(np.clip(np.searchsorted(edges, slider.value - begin, side="right") - 1, 0, len(edges) - 2))
 
 @patch
-def of_segment(self: Playground, i) -> str: # HTML
+def of_segment(self: Playground,
+    i, # which segment
+) -> str: # HTML
     "Density of a segment, with its size in words."
     s, mixture, edges = self.session.settings, self.session.mixture(i), self.session.segmentation.times + self.session.settings.start
     words = (f"Segment {i + 1} of {len(edges) - 1}, {edges[i]:.3f} to {edges[i + 1]:.3f} s: {len(mixture.variances)} components, "

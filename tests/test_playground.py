@@ -36,7 +36,7 @@ def page():
 def noise(seconds=.3, rate=8000, seed=0): return Recording(.1 * np.random.default_rng(seed).standard_normal(round(seconds * rate)), rate)
 
 
-def wav(recording): return recording.player().data
+def wav(recording): return for_listening(recording)[0]
 
 
 # -- what is computed when

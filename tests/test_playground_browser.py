@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 from gp_speech.audio import Recording
+from gp_speech.playground import for_listening
 from gp_speech.synthesis import SpeechModel
 
 
 @pytest.fixture(scope="module")
 def address(browser):
     "Of a playground that is being served, on a free port of this machine."
-    pytest.importorskip("voila") if not os.environ.get("CI") else __import__("voila")
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -74,7 +74,7 @@ def context(browser): return {"viewport": {"width": 1280, "height": 900}}
 
 
 @pytest.fixture
-def reader(browser, address, context):
+def reader(browser, address, context, keep_picture):
     "A reader whose page has answered; at the end, nothing was asked of another host, nothing failed, and the console has no error."
     context = browser.new_context(accept_downloads=True, **context)
     page, wrong = context.new_page(), []
@@ -87,6 +87,7 @@ def reader(browser, address, context):
     reader = Reader(page)
     reader.answered()
     yield reader
+    keep_picture(page)
     context.close()
     assert wrong == []
 
@@ -141,7 +142,7 @@ def chord(seconds, rate):
 
 def test_an_uploaded_recording_is_fitted(reader, tmp_path):
     sound = chord(1.5, 22050)
-    reader.upload("my <i>chord</i>.wav", sound.player().data)
+    reader.upload("my <i>chord</i>.wav", for_listening(sound)[0])
     reader.wait("document.querySelector('.gp-about').innerText.includes('22050')")
     reader.answered()
     assert reader.text("about") == "The recording lasts 1.50 s, at 22050 Hz; resampled to 16000 Hz here."
@@ -158,8 +159,8 @@ def test_an_uploaded_recording_is_fitted(reader, tmp_path):
 REFUSED = [
     ("<b>x</b>.wav", b"It is a truth universally acknowledged", "<b>x</b>.wav: not audio that libsndfile can read"),
     ("<img src=x onerror=alert(1)>.wav", b"", "<img src=x onerror=alert(1)>.wav: the file is empty (0 bytes); an audio file is needed"),
-    ("long.wav", Recording(np.full(6100, .1), 100).player().data, "long.wav: it lasts 61 s; at most 60 s are needed"),
-    ("large.wav", Recording(np.zeros(6_000_000), 192_000).player().data, "large.wav: all 6000000 samples are zero; some sound is needed")] # 12 MB
+    ("long.wav", for_listening(Recording(np.full(6100, .1), 100))[0], "long.wav: it lasts 61 s; at most 60 s are needed"),
+    ("large.wav", for_listening(Recording(np.zeros(6_000_000), 192_000))[0], "large.wav: all 6000000 samples are zero; some sound is needed")] # 12 MB
 
 
 def test_what_is_refused_is_told_in_the_page(reader):
@@ -175,7 +176,7 @@ def test_what_is_refused_is_told_in_the_page(reader):
 def test_a_silent_passage_is_told_in_the_page(reader):
     x = chord(3., 8000).samples.copy()
     x[16000:] = 0
-    reader.upload("half.wav", Recording(x, 8000).player().data)
+    reader.upload("half.wav", for_listening(Recording(x, 8000))[0])
     reader.wait("document.querySelector('.gp-about').innerText.includes('3.00 s')")
     reader.answered()
     reader.slider("Passage begins").focus()
