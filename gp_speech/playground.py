@@ -478,7 +478,7 @@ def arranged(self: Playground): # `ipywidgets.VBox`
 # %% ../nbs/14_playground.ipynb #14-057
 @patch
 @contextmanager
-def quietly(self: Playground):
+def _quietly(self: Playground):
     "Let sliders be set without an answer."
     self.quiet = True
     try: yield
@@ -516,7 +516,7 @@ def choose(self: Playground,
     recording = original.resample(min(original.rate, RATE))
     if self.shown.get("recording") is not original: self.session, self.whole = Session(recording), None
     s, half = self.sliders, int(recording.rate/2)
-    with self.quietly():
+    with self._quietly():
         limit(s["length"], min(.05, length), min(LONGEST_PASSAGE, hundredths(recording.duration)), length)
         limit(s["start"], 0., hundredths(recording.duration), start)
         limit(s["chosen"], 0, half, (0, min(1000, half)))
@@ -538,7 +538,7 @@ def take(self: Playground,
     try: self.offer(name, read_upload(name, content))
     except (AudioError, OSError, MemoryError) as error: self.areas["refused"].value = alert(error)
     else:
-        with self.quietly(): self.source.options, self.source.value = list(self.choices), name
+        with self._quietly(): self.source.options, self.source.value = list(self.choices), name
         self.choose(name)
 
 # %% ../nbs/14_playground.ipynb #14-061
@@ -596,7 +596,7 @@ def settled(self: Playground) -> dict: # for `Session.change`
     "What the sliders say; a passage that would end after the recording begins earlier."
     s = self.sliders
     latest = max(0., hundredths(self.session.recording.duration - s["length"].value))
-    with self.quietly():
+    with self._quietly():
         if s["start"].max != latest: limit(s["start"], 0., latest, min(s["start"].value, latest))
     return dict(low=s["chosen"].value[0], high=s["chosen"].value[1], **{name: s[name].value for name in ("start", "length", "timescale", "components", "lengthscales", "semitones")},
                 noise=s["noise"].value/100)
@@ -610,7 +610,7 @@ def segment(self: Playground) -> int:
     if self.shown.get("passage") != session.key("passage"):
         energies, edges = [np.sum(session.passage.samples[piece]**2) for piece in session.segmentation], session.segmentation.times
         middle = (edges[:-1] + edges[1:])[np.argmax(energies*np.diff(edges))]/2
-        with self.quietly(): limit(slider, begin, begin + length, begin + hundredths(middle))
+        with self._quietly(): limit(slider, begin, begin + length, begin + hundredths(middle))
         self.shown["passage"] = session.key("passage")
     edges = session.segmentation.times
     return int(np.clip(np.searchsorted(edges, slider.value - begin, side="right") - 1, 0, len(edges) - 2))
@@ -654,7 +654,7 @@ def draw_again(self: Playground):
 def undo(self: Playground):
     "Put back what was changed by hand."
     s = self.sliders
-    with self.quietly(): s["lengthscales"].value, s["noise"].value, s["semitones"].value = 1., 0, 0.
+    with self._quietly(): s["lengthscales"].value, s["noise"].value, s["semitones"].value = 1., 0, 0.
     self.refresh()
 
 # %% ../nbs/14_playground.ipynb #14-070

@@ -80,6 +80,7 @@ def stage(source, folder):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy(root / path, folder / path)
             return f"]({names.get(path, path.removeprefix('/'))}{rest}"
+        text = re.sub(r"<!-- README\s.*?-->", "", text, flags=re.S)  # (what is said there alone)
         return re.sub(r"\]\((?!\w+:|#)([\w./-]+)([^)\s]*(?=\)))", link, text)
 
     for path, nb in pages.items():
