@@ -5,21 +5,20 @@ For the prior "independent" this prints, in dB of the log-spectral distance of m
 is from the recording; the distance of a draw; and what would be left of it if each band's level were right on average."""
 import sys
 
-import numpy as np
-
-from gp_speech import Voice
-from measures import BANDS, mel_levels
-from speech import asterisk, bundled
-
 DRAWS, LENGTHSCALES = 15, (1., .1, .015)
 
 
 def distance(a, b):
     "Root of the mean square over bands, mean over frames."
+    import numpy as np
     return np.sqrt(((a - b)**2).mean(axis=-1)).mean()
 
 
 def main():
+    import numpy as np
+    from gp_speech import Voice
+    from measures import BANDS, mel_levels
+    from speech import asterisk, bundled
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 4
     print(f"{'sentence':24s} {'lengthscale':>11s} {'spread':>7s} {'centre':>7s} {'draw':>7s} {'levels right':>13s}")
     for sentence in [*bundled(), *asterisk(count)]:

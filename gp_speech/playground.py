@@ -140,9 +140,10 @@ def alter(
     "A mixture changed by hand."
     p = np.where(chosen(mixture, low, high), mixture.frequencies*2**(semitones/12), mixture.frequencies)
     left = p < mixture.rate/2
-    rest = SpectralMixture(mixture.variances[left], mixture.lengthscales[left]*lengthscales, p[left], mixture.noise, mixture.rate)
-    if rest.variance > 0: rest = rest.scaled(mixture.variance/rest.variance)
-    return SpectralMixture(rest.variances*(1 - noise), rest.lengthscales, rest.frequencies, rest.noise*(1 - noise) + mixture.variance*noise, mixture.rate)
+    variances, white = mixture.variances[left], mixture.noise
+    total = variances.sum() + white
+    if not left.all() and total > 0: variances, white = variances/total*mixture.variance, white/total*mixture.variance
+    return SpectralMixture(variances*(1 - noise), mixture.lengthscales[left]*lengthscales, p[left], white*(1 - noise) + mixture.variance*noise, mixture.rate)
 
 def chosen(
     mixture, # `SpectralMixture`

@@ -4,7 +4,7 @@ nbdev prepares the pages as `nbdev-docs` does: documentation below each export, 
 command then calls Quarto, this one calls smalldocs, which reads the same nbs/_quarto.yml and needs no binary of its own.
 What shows maths and widgets comes from the npm registry once, is checked, and is kept beside the pages: they ask
 nothing of another host."""
-import base64, hashlib, json, re, shutil, subprocess, sys, tarfile, tempfile
+import base64, hashlib, html, json, re, shutil, subprocess, sys, tarfile, tempfile
 from pathlib import Path
 
 import nbformat, yaml
@@ -46,14 +46,14 @@ def fetched(name):
     return folder
 
 
-def shown(output):
-    "An output as HTML where smalldocs would not show it whole: figures at their own width, widgets."
+def shown(output, heading):
+    "An output as HTML where smalldocs would not show it whole: figures at their own width, told of by what they stand under; widgets."
     data = output.get("data", {})
     if VIEW in data: text = f'<script type="{VIEW}">{in_script(data[VIEW])}</script>'
     elif "image/png" in data and "text/html" not in data:
         size = output.metadata.get("image/png", {})
         width = f' width="{size["width"]}"' if "width" in size else ""
-        text = f'<img src="data:image/png;base64,{data["image/png"].strip()}"{width} class="img-fluid" alt="figure">'
+        text = f'<img src="data:image/png;base64,{data["image/png"].strip()}"{width} class="img-fluid" alt="Figure: {html.escape(heading)}">'
     else: return output
     return nbformat.v4.new_output("display_data", {"text/html": text})
 
@@ -66,10 +66,11 @@ def in_script(value):
 def stage(source, folder):
     "Copy nbdev's pages to a folder, named as they will be on the website, with links relative to it."
     pages = {path: nbformat.read(path, 4) for path in sorted(source.glob("*.ipynb"))}
-    names = {}
+    names, titles = {}, {}
     for path, nb in pages.items():
         front = next(yaml.safe_load_all(nb.cells[0].source))
         names[path.name] = Path(front.pop("output-file")).with_suffix(".ipynb").name
+        titles[path.name] = front["title"]
         nb.cells[0].source = f"---\n{yaml.safe_dump(front)}---"
 
     def relative(text):
@@ -84,9 +85,12 @@ def stage(source, folder):
         return re.sub(r"\]\((?!\w+:|#)([\w./-]+)([^)\s]*(?=\)))", link, text)
 
     for path, nb in pages.items():
+        heading = titles[path.name]
         for cell in nb.cells:
-            if cell.cell_type == "markdown": cell.source = relative(cell.source)
-            cell.outputs = [shown(output) for output in cell.get("outputs", [])]
+            if cell.cell_type == "markdown":
+                heading = (re.findall(r"^#+ (.*)", cell.source, flags=re.M) or [heading])[-1]
+                cell.source = relative(cell.source)
+            cell.outputs = [shown(output, heading) for output in cell.get("outputs", [])]
             for output in cell.outputs:
                 if "text/markdown" in output.get("data", {}): output.data["text/markdown"] = relative("".join(output.data["text/markdown"]))
             if cell.cell_type != "code": del cell["outputs"]
