@@ -469,7 +469,7 @@ def arranged(self: Playground): # `ipywidgets.VBox`
         card("Density of one segment", "What the kernel of a segment says of its frequencies, over what its samples say.", a["density"], s["moment"]),
         card("Waveforms", "Original and draw, on the same scale.", a["sounds"]),
         card("Envelope", "How loud the passage is over time; dotted lines part the segments.", a["envelope"]),
-        card("Whole recording", "With the same settings; about a second of work for each second of sound.", buttons[1], self.bar, a["whole"])])
+        card("Whole recording", "With the same settings; every segment is fitted, which takes a while.", buttons[1], self.bar, a["whole"])])
     columns = W.HBox([controls, views])
     for widget, name in ((controls, "controls"), (views, "views"), (columns, "columns"), *((row, "buttons") for row in buttons)): widget.add_class(f"gp-{name}")
     box = W.VBox([W.HTML(CSS), columns])

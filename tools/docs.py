@@ -122,7 +122,7 @@ def main():
         sys.exit(f"{target} holds something else than a website made by this command; a new or empty folder is needed")
     with tempfile.TemporaryDirectory() as name:
         folder = copy_to(Path(name))
-        print("nbdev runs what is exported and documents it (half a minute) ...", flush=True)
+        print("nbdev runs what is exported and documents it ...", flush=True)
         prepared = subprocess.run([sys.executable, "-c", PREPARE], cwd=folder, capture_output=True, text=True)
         if prepared.returncode: sys.exit(prepared.stderr)
         print("smalldocs makes the pages ...", flush=True)

@@ -1,6 +1,6 @@
 """Run every notebook in place and keep its outputs: `python tools/notebooks.py [NAMES]`.
 
-Figures are drawn with two pixels where a page shows one, and stored with at most 256 colours, a third of the bytes.
+Figures are drawn with two pixels where a page shows one, and stored with at most 256 colours to save bytes.
 What is printed to stderr (progress bars, the chatter of libraries) is not kept."""
 import base64, io, os, sys, time
 from pathlib import Path
